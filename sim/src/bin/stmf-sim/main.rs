@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `stmf-sim`: the simulator's command line. One file per command beside this one; this file
+//! only parses arguments and hands over.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A fake STMF kernel, and worlds of simulated storage nodes to run the proxy door in.
+#[derive(Parser)]
+#[command(name = "stmf-sim", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {}
+}
