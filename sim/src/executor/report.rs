@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Who waits for what: the report on a system in which nothing can run.
+
+use super::{Executor, ThreadId, Wait};
+use std::fmt;
+
+/// A thread that cannot run, what it waits for and what it holds meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockedThread {
+    /// The group (node or process) of the thread.
+    pub group: String,
+    /// The thread's name.
+    pub thread: String,
+    /// What it waits for.
+    pub waits_for: String,
+    /// Who holds that, if it is a lock.
+    pub held_by: Option<Holder>,
+    /// The locks that the thread holds while it waits.
+    pub holds: Vec<String>,
+    /// Whether only time is missing.
+    pub sleeping: bool,
+}
+
+/// The holder of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The group of the thread that holds the lock.
+    pub group: String,
+    /// Its name.
+    pub thread: String,
+}
+
+impl fmt::Display for BlockedThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {}: waits for {}",
+            self.group, self.thread, self.waits_for
+        )?;
+        if let Some(holder) = &self.held_by {
+            write!(f, ", held by {} ({})", holder.thread, holder.group)?;
+        }
+        if !self.holds.is_empty() {
+            write!(f, "; holds {}", self.holds.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Executor {
+    /// Every thread that waits, in the order of their creation slots.
+    pub fn blocked_threads(&self) -> Vec<BlockedThread> {
+        let state = self.0.state.borrow();
+        let name_of = |id: ThreadId| {
+            state.thread(id).map(|thread| Holder {
+                group: state.groups[thread.group.0 as usize].name.clone(),
+                thread: thread.name.to_string(),
+            })
+        };
+        let mut blocked = Vec::new();
+        for (index, slot) in state.slots.iter().enumerate() {
+            let id = ThreadId {
+                slot: index as u32,
+                generation: slot.generation,
+            };
+            let Some(thread) = &slot.thread else { continue };
+            let Some(wait) = thread.waiting else { continue };
+            let holds = state
+                .locks
+                .iter()
+                .filter(|lock| lock.holder == Some(id))
+                .map(|lock| format!("the {}", lock.name))
+                .collect();
+            let (waits_for, held_by) = match wait {
+                Wait::Lock(lock) => {
+                    let lock = &state.locks[lock as usize];
+                    let place = &state.groups[lock.group.0 as usize].name;
+                    (
+                        format!("the {} of {place}", lock.name),
+                        lock.holder.and_then(name_of),
+                    )
+                }
+                Wait::Event(what) => (what.to_string(), None),
+                Wait::Sleep => ("a timer".to_string(), None),
+            };
+            blocked.push(BlockedThread {
+                group: state.groups[thread.group.0 as usize].name.clone(),
+                thread: thread.name.to_string(),
+                waits_for,
+                held_by,
+                holds,
+                sleeping: wait == Wait::Sleep,
+            });
+        }
+        blocked
+    }
+}

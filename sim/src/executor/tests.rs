@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MPL-2.0
+use super::sync::{Condition, Mutex, Promise, Queue};
+use super::*;
+
+fn executor() -> (Executor, GroupId) {
+    let executor = Executor::new(Box::new(FirstChoice));
+    let group = executor.new_group("node 0");
+    (executor, group)
+}
+
+#[test]
+fn time_jumps_to_the_next_timer_and_timers_fire_in_order() {
+    let (executor, group) = executor();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    for (name, seconds) in [("late", 20u64), ("early", 10), ("early too", 10)] {
+        let (log, handle) = (log.clone(), executor.clone());
+        executor.spawn(group, name, async move {
+            handle.sleep(Duration::from_secs(seconds)).await;
+            log.borrow_mut().push((name, handle.now()));
+        });
+    }
+    executor.run_until(Time::from_nanos(60_000_000_000));
+    let ten = Time::ZERO + Duration::from_secs(10);
+    let twenty = Time::ZERO + Duration::from_secs(20);
+    assert_eq!(
+        *log.borrow(),
+        [("early", ten), ("early too", ten), ("late", twenty)]
+    );
+    assert_eq!(executor.now(), Time::ZERO + Duration::from_secs(60));
+}
+
+#[test]
+fn a_mutex_is_handed_over_in_order_and_a_deadlock_is_told() {
+    let (executor, group) = executor();
+    let first = Mutex::new(&executor, group, "stmf lock");
+    let second = Mutex::new(&executor, group, "pppt global lock");
+    for (name, a, b) in [
+        ("one", first.clone(), second.clone()),
+        ("other", second.clone(), first.clone()),
+    ] {
+        let handle = executor.clone();
+        executor.spawn(group, name, async move {
+            let _a = a.lock().await;
+            handle.sleep(Duration::from_secs(1)).await;
+            let _b = b.lock().await;
+        });
+    }
+    executor.run_until(Time::from_nanos(2_000_000_000));
+    let blocked = executor.blocked_threads();
+    let told: Vec<String> = blocked.iter().map(|thread| thread.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "node 0, one: waits for the pppt global lock of node 0, held by other (node 0); \
+             holds the stmf lock",
+            "node 0, other: waits for the stmf lock of node 0, held by one (node 0); \
+             holds the pppt global lock",
+        ]
+    );
+    // Ending the group drops the guards: nothing is held and nobody is left.
+    executor.end_group(group);
+    assert!(!first.is_held() && !second.is_held());
+    assert!(executor.blocked_threads().is_empty());
+    assert!(executor.spawn(group, "late", async {}).is_none());
+}
+
+#[test]
+fn a_waiter_that_is_ended_passes_the_mutex_on() {
+    let (executor, group) = executor();
+    let other = executor.new_group("relay");
+    let mutex = Mutex::new(&executor, group, "lock");
+    let done = Rc::new(Cell::new(false));
+    let (held, handle) = (mutex.clone(), executor.clone());
+    executor.spawn(group, "holder", async move {
+        let _guard = held.lock().await;
+        handle.sleep(Duration::from_secs(1)).await;
+    });
+    let waiting = mutex.clone();
+    executor.spawn(other, "ended", async move {
+        let _guard = waiting.lock().await;
+    });
+    let (waiting, flag) = (mutex.clone(), done.clone());
+    executor.spawn(group, "second", async move {
+        let _guard = waiting.lock().await;
+        flag.set(true);
+    });
+    executor.run_ready();
+    executor.end_group(other);
+    executor.run_until(Time::from_nanos(1_000_000_000));
+    assert!(done.get());
+}
+
+#[test]
+fn promises_conditions_and_queues_wake_their_waiters() {
+    let (executor, group) = executor();
+    let queue: Queue<u32> = Queue::new(&executor, "work");
+    let promise: Promise<u32> = Promise::new(&executor, "the sum");
+    let condition = Condition::new(&executor, "a change");
+    let (input, output) = (queue.clone(), promise.clone());
+    executor.spawn(group, "adder", async move {
+        let sum = input.pop().await + input.pop().await;
+        output.set(sum);
+    });
+    executor.run_ready();
+    queue.push(2);
+    queue.push(40);
+    executor.run_ready();
+    assert_eq!(promise.try_take(), Some(42));
+    let (count, waiting) = (Rc::new(Cell::new(0)), condition.clone());
+    for _ in 0..2 {
+        let (count, waiting) = (count.clone(), waiting.clone());
+        executor.spawn(group, "waiter", async move {
+            waiting.wait().await;
+            count.set(count.get() + 1);
+        });
+    }
+    executor.run_ready();
+    condition.notify_one();
+    executor.run_ready();
+    assert_eq!(count.get(), 1);
+    condition.notify_all();
+    executor.run_ready();
+    assert_eq!(count.get(), 2);
+}
