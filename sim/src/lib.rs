@@ -3,3 +3,4 @@
 //! which the relay of `stmf-proxy` runs against it.
 
 pub mod executor;
+pub mod kernel;
