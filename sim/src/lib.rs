@@ -1,3 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What never runs on a storage node: the fake STMF kernel, and worlds of simulated nodes in
 //! which the relay of `stmf-proxy` runs against it.
+
+pub mod kernel;
+pub mod scsi;
