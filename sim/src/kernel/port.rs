@@ -121,15 +121,29 @@ const SIMPLE: u8 = 1;
 impl Request {
     /// A command that reads, writes or does neither, as the port flags it: with attribute simple.
     pub fn new(tag: Tag, lun: [u8; 8], cdb: Vec<u8>, expected_length: u32) -> Request {
-        use stmf_proxy::message::task_flags::READ_DATA;
-        let flags = if expected_length > 0 { READ_DATA | SIMPLE } else { SIMPLE };
-        let command = Command { lun, cdb, expected_length, flags, management_function: 0 };
-        Request { tag, command, ..Request::default() }
+        use stmf_proxy::message::status::task_flags::READ_DATA;
+        let flags = if expected_length > 0 {
+            READ_DATA | SIMPLE
+        } else {
+            SIMPLE
+        };
+        let command = Command {
+            lun,
+            cdb,
+            expected_length,
+            flags,
+            management_function: 0,
+        };
+        Request {
+            tag,
+            command,
+            ..Request::default()
+        }
     }
 
     /// The same with data for the target.
     pub fn with_data(mut self, data: Vec<u8>) -> Request {
-        use stmf_proxy::message::task_flags::WRITE_DATA;
+        use stmf_proxy::message::status::task_flags::WRITE_DATA;
         if self.command.expected_length > 0 {
             self.command.flags = WRITE_DATA | SIMPLE;
         }
@@ -139,9 +153,17 @@ impl Request {
 
     /// A task management function.
     pub fn management(tag: Tag, lun: [u8; 8], function: u8) -> Request {
-        let command =
-            Command { lun, flags: SIMPLE, management_function: function, ..Command::default() };
-        Request { tag, command, ..Request::default() }
+        let command = Command {
+            lun,
+            flags: SIMPLE,
+            management_function: function,
+            ..Command::default()
+        };
+        Request {
+            tag,
+            command,
+            ..Request::default()
+        }
     }
 }
 
@@ -201,9 +223,7 @@ impl TargetPort {
             let tasks = self.tasks_of(session);
             tasks.iter().for_each(|task| kernel.stmf().abort_task(task));
             for task in tasks {
-                while !task.flags.get().freed {
-                    kernel.stmf().wait_for_freed_tasks().await;
-                }
+                kernel.stmf().wait_for_end(&task).await;
             }
         }
         kernel.stmf().deregister_session(session).await;
@@ -211,19 +231,33 @@ impl TargetPort {
 
     fn tasks_of(&self, session: &Rc<Session>) -> Vec<Rc<Task>> {
         let outstanding = self.outstanding.borrow();
-        outstanding.iter().filter(|task| Rc::ptr_eq(&task.session, session)).cloned().collect()
+        outstanding
+            .iter()
+            .filter(|task| Rc::ptr_eq(&task.session, session))
+            .cloned()
+            .collect()
     }
 
     /// A command arrives from an initiator. False: the port takes no commands.
     pub fn submit(&self, kernel: &Kernel, session: &Rc<Session>, request: Request) -> bool {
-        let Request { tag, mut command, data, immediate } = request;
+        let Request {
+            tag,
+            mut command,
+            data,
+            immediate,
+        } = request;
         let initial = immediate && !data.is_empty();
         if initial {
-            command.flags |= stmf_proxy::message::task_flags::INITIAL_BURST;
+            command.flags |= stmf_proxy::message::status::task_flags::INITIAL_BURST;
         }
-        let limit = session.port.upgrade().map_or(0, |port| port.buffer_size as usize);
+        let limit = session
+            .port
+            .upgrade()
+            .map_or(0, |port| port.buffer_size as usize);
         let wanted = data.len().min(limit).min(command.expected_length as usize);
-        let Some(task) = kernel.stmf().allocate_task(session, command) else { return false };
+        let Some(task) = kernel.stmf().allocate_task(session, command) else {
+            return false;
+        };
         let buffer = initial.then(|| DataBuffer::new(data[..wanted].to_vec(), 0, false));
         *task.port_private.borrow_mut() = Some(Rc::new(PortTask { tag, data }));
         self.outstanding.borrow_mut().push(task.clone());
@@ -236,7 +270,11 @@ impl TargetPort {
     pub fn abort(&self, kernel: &Kernel, tag: Tag) -> bool {
         let found = {
             let outstanding = self.outstanding.borrow();
-            outstanding.iter().rev().find(|task| tag_of(task) == Some(tag)).cloned()
+            outstanding
+                .iter()
+                .rev()
+                .find(|task| tag_of(task) == Some(tag))
+                .cloned()
         };
         match found {
             Some(task) => {
@@ -249,13 +287,20 @@ impl TargetPort {
 
     /// Tags of the commands that are not over, oldest first.
     pub fn outstanding(&self) -> Vec<Tag> {
-        self.outstanding.borrow().iter().filter_map(tag_of).collect()
+        self.outstanding
+            .borrow()
+            .iter()
+            .filter_map(|task| tag_of(task))
+            .collect()
     }
 
     /// The same with the number of each task, by which they can be put in order over ports.
     pub fn outstanding_tasks(&self) -> Vec<(u64, Tag)> {
         let outstanding = self.outstanding.borrow();
-        outstanding.iter().filter_map(|task| Some((task.number, tag_of(task)?))).collect()
+        outstanding
+            .iter()
+            .filter_map(|task| Some((task.number, tag_of(task)?)))
+            .collect()
     }
 
     /// While `on`, the port finishes no transfer and no status; switched off it finishes what
@@ -286,7 +331,8 @@ impl TargetPort {
 
     fn tell(&self, task: &Task, event: PortEvent<'_>) {
         if let Some(tag) = tag_of(task) {
-            self.listener.port_event(&task.session, &task.command, tag, event);
+            self.listener
+                .port_event(&task.session, &task.command, tag, event);
         }
     }
 }
@@ -295,8 +341,8 @@ fn private(task: &Task) -> Option<Rc<PortTask>> {
     task.port_private.borrow().clone()?.downcast().ok()
 }
 
-fn tag_of(task: impl AsRef<Task>) -> Option<Tag> {
-    private(task.as_ref()).map(|private| private.tag)
+fn tag_of(task: &Task) -> Option<Tag> {
+    private(task).map(|private| private.tag)
 }
 
 impl PortProvider for TargetPort {
@@ -314,7 +360,14 @@ impl PortProvider for TargetPort {
                     let data = buffer.data.borrow();
                     let cut = data.len().min(task.command.expected_length as usize);
                     let good_with = good.then(|| Residual::of(task));
-                    self.tell(task, PortEvent::Data { offset, data: &data[..cut], good_with });
+                    self.tell(
+                        task,
+                        PortEvent::Data {
+                            offset,
+                            data: &data[..cut],
+                            good_with,
+                        },
+                    );
                 }
                 let completion = match good {
                     true => Completion::Status(task.clone()),
@@ -324,8 +377,16 @@ impl PortProvider for TargetPort {
                 return status::SUCCESS;
             }
             let length = buffer.data.borrow().len();
-            self.tell(task, PortEvent::ReadyToTransfer { offset, length: length as u32 });
-            let Some(private) = private(task) else { return status::FAILURE };
+            self.tell(
+                task,
+                PortEvent::ReadyToTransfer {
+                    offset,
+                    length: length as u32,
+                },
+            );
+            let Some(private) = private(task) else {
+                return status::FAILURE;
+            };
             let start = offset as usize;
             match private.data.get(start..start + length) {
                 Some(data) => {
@@ -345,7 +406,14 @@ impl PortProvider for TargetPort {
                 let sense = task.sense.borrow();
                 let residual = Residual::of(task);
                 let status = task.status.get();
-                self.tell(task, PortEvent::Status { status, sense: &sense, residual });
+                self.tell(
+                    task,
+                    PortEvent::Status {
+                        status,
+                        sense: &sense,
+                        residual,
+                    },
+                );
             }
             self.finish(kernel, Completion::Status(task.clone()));
             status::SUCCESS
@@ -354,21 +422,29 @@ impl PortProvider for TargetPort {
 
     fn abort<'a>(&'a self, _: &'a Kernel, task: &'a Rc<Task>) -> Pending<'a, AbortOutcome> {
         Box::pin(async move {
-            self.held.borrow_mut().retain(|completion| match completion {
-                Completion::Transfer(held, _) | Completion::Status(held) => !Rc::ptr_eq(held, task),
-            });
+            self.held
+                .borrow_mut()
+                .retain(|completion| match completion {
+                    Completion::Transfer(held, _) | Completion::Status(held) => {
+                        !Rc::ptr_eq(held, task)
+                    }
+                });
             self.tell(task, PortEvent::Aborted);
             AbortOutcome::Done
         })
     }
 
     fn task_freed(&self, _: &Kernel, task: &Rc<Task>) {
-        self.outstanding.borrow_mut().retain(|other| !Rc::ptr_eq(other, task));
+        self.outstanding
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, task));
     }
 
     fn control<'a>(&'a self, kernel: &'a Kernel, command: PortCommand) -> Pending<'a, ()> {
         Box::pin(async move {
-            let Some(port) = self.local_port() else { return };
+            let Some(port) = self.local_port() else {
+                return;
+            };
             match command {
                 PortCommand::Online => kernel.stmf().port_online_done(&port).await,
                 PortCommand::Offline => kernel.stmf().port_offline_done(&port).await,

@@ -8,7 +8,7 @@
 use super::Kernel;
 use super::sbd::{
     Config, Environment, Execution, LogicalUnit, Nexus, NexusId, ReadTransfer, SharedDisk,
-    WriteTransfer,
+    WriteTransfer, parameter_list_length,
 };
 use super::stmf::types::*;
 use crate::scsi::Completion;
@@ -32,7 +32,7 @@ pub trait DiskSource {
 }
 
 /// Why something could not be done to a LU.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LuError {
     /// ENOENT.
     #[error("no LU of this id is known here")]
@@ -40,6 +40,9 @@ pub enum LuError {
     /// EALREADY.
     #[error("a LU of this id is known here already")]
     Exists,
+    /// EINVAL.
+    #[error("the disk makes no LU: {0}")]
+    Disk(super::sbd::ConfigError),
 }
 
 struct SbdLu {
@@ -50,11 +53,24 @@ struct SbdLu {
 /// What sbd keeps with a task.
 enum Progress {
     /// Made, not begun; whether the nexus was known to the LU when the task was made.
-    Allocated { nexus_known: bool },
-    Read { transfer: ReadTransfer, length: u32 },
-    Write { transfer: WriteTransfer, length: u32, received: u32, answers: bool },
+    Allocated {
+        nexus_known: bool,
+    },
+    Read {
+        transfer: ReadTransfer,
+        length: u32,
+    },
+    Write {
+        transfer: WriteTransfer,
+        length: u32,
+        received: u32,
+        answers: bool,
+    },
     /// The initiator's data is fetched for the peer.
-    Fetch { data: Vec<u8>, length: u32 },
+    Fetch {
+        data: Vec<u8>,
+        length: u32,
+    },
     /// Handed to stmf's standby side.
     Proxied,
 }
@@ -93,7 +109,7 @@ impl SbdProvider {
             return Err(LuError::Exists);
         }
         let provider: Rc<dyn LuProvider> = self.clone();
-        let lu = self.make(kernel, provider, id, callback_argument, disk, active);
+        let lu = self.make(kernel, provider, id, callback_argument, disk, active)?;
         kernel.stmf().register_lu(lu).await;
         Ok(())
     }
@@ -106,9 +122,11 @@ impl SbdProvider {
         callback_argument: Vec<u8>,
         disk: SharedDisk,
         active: bool,
-    ) -> Rc<Lu> {
-        let config =
-            Config { refuse_standby_reads: !kernel.config().proxy_reads, ..Config::new(id) };
+    ) -> Result<Rc<Lu>, LuError> {
+        let config = Config {
+            refuse_standby_reads: !kernel.config().proxy_reads,
+            ..Config::new(id)
+        };
         let (access, state) = match active {
             true => (Access::Active, AccessState::Active),
             false => (Access::Standby, AccessState::Standby),
@@ -123,14 +141,26 @@ impl SbdProvider {
             provider,
             tasks: RefCell::default(),
         });
-        let unit = RefCell::new(LogicalUnit::new(config, disk, state));
-        self.lus.borrow_mut().insert(id, Rc::new(SbdLu { lu: lu.clone(), unit }));
-        lu
+        let unit = LogicalUnit::new(config, disk, state).map_err(LuError::Disk)?;
+        let unit = RefCell::new(unit);
+        self.lus.borrow_mut().insert(
+            id,
+            Rc::new(SbdLu {
+                lu: lu.clone(),
+                unit,
+            }),
+        );
+        Ok(lu)
     }
 
     /// Removes a LU: its tasks are aborted first.
     pub async fn remove(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self.lus.borrow().get(&id).cloned().ok_or(LuError::Unknown)?;
+        let unit = self
+            .lus
+            .borrow()
+            .get(&id)
+            .cloned()
+            .ok_or(LuError::Unknown)?;
         kernel.stmf().deregister_lu(&unit.lu).await;
         self.lus.borrow_mut().remove(&id);
         Ok(())
@@ -138,7 +168,12 @@ impl SbdProvider {
 
     /// Serves the LU here from now on: the end of an import over the standby LU.
     pub async fn make_active(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self.lus.borrow().get(&id).cloned().ok_or(LuError::Unknown)?;
+        let unit = self
+            .lus
+            .borrow()
+            .get(&id)
+            .cloned()
+            .ok_or(LuError::Unknown)?;
         unit.unit.borrow_mut().become_active();
         kernel.stmf().lu_became_active(&unit.lu).await;
         Ok(())
@@ -147,15 +182,25 @@ impl SbdProvider {
     /// Gives the LU up (stmfLuStandby): it stays in transition until the peer tells that it
     /// serves it.
     pub async fn make_standby(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self.lus.borrow().get(&id).cloned().ok_or(LuError::Unknown)?;
-        unit.unit.borrow_mut().begin_standby();
+        let unit = self
+            .lus
+            .borrow()
+            .get(&id)
+            .cloned()
+            .ok_or(LuError::Unknown)?;
+        unit.unit
+            .borrow_mut()
+            .begin_transition(AccessState::ToStandby);
         kernel.stmf().lu_became_standby(&unit.lu).await;
         Ok(())
     }
 
     /// sbd's own idea of the state of a LU, which is not always stmf's.
     pub fn access_state(&self, id: LuId) -> Option<AccessState> {
-        self.lus.borrow().get(&id).map(|unit| unit.unit.borrow().access_state())
+        self.lus
+            .borrow()
+            .get(&id)
+            .map(|unit| unit.unit.borrow().access())
     }
 
     /// Looks at a LU's device server, or changes it.
@@ -186,7 +231,9 @@ impl SbdProvider {
     }
 
     async fn execute(&self, kernel: &Kernel, task: &Rc<Task>, initial: Option<Rc<DataBuffer>>) {
-        let Some(unit) = self.unit_of(task) else { return };
+        let Some(unit) = self.unit_of(task) else {
+            return;
+        };
         let flags = task.flags.get();
         if flags.aborting || flags.freed || flags.status_sent {
             return;
@@ -199,7 +246,7 @@ impl SbdProvider {
         let execution = unit.unit.borrow_mut().begin(
             &nexus,
             &task.command.cdb,
-            task.command.expected_length,
+            u64::from(task.command.expected_length),
             &environment,
         );
         let expected = task.command.expected_length;
@@ -216,11 +263,18 @@ impl SbdProvider {
                 let length = clamp(transfer.length()).min(expected);
                 // Blocks that came with the command count only if the command says so; a write
                 // whose data came without the flag is never answered.
-                let burst = stmf_proxy::message::task_flags::INITIAL_BURST;
-                let answers = initial.is_none()
-                    || !transfer.is_medium()
-                    || task.command.flags & burst != 0;
-                set_progress(task, Progress::Write { transfer, length, received: 0, answers });
+                let burst = stmf_proxy::message::status::task_flags::INITIAL_BURST;
+                let answers =
+                    initial.is_none() || !transfer.is_medium() || task.command.flags & burst != 0;
+                set_progress(
+                    task,
+                    Progress::Write {
+                        transfer,
+                        length,
+                        received: 0,
+                        answers,
+                    },
+                );
                 match initial {
                     Some(buffer) => self.received(kernel, &unit, task, &buffer).await,
                     None => self.fetch_piece(kernel, &unit, task).await,
@@ -232,7 +286,13 @@ impl SbdProvider {
                     set_progress(task, Progress::Proxied);
                     return kernel.stmf().proxy_command(task, Vec::new()).await;
                 }
-                set_progress(task, Progress::Fetch { data: Vec::new(), length: data_out });
+                set_progress(
+                    task,
+                    Progress::Fetch {
+                        data: Vec::new(),
+                        length: data_out,
+                    },
+                );
                 match initial {
                     Some(buffer) => self.received(kernel, &unit, task, &buffer).await,
                     None => self.fetch_piece(kernel, &unit, task).await,
@@ -250,7 +310,9 @@ impl SbdProvider {
         buffer: Option<Rc<DataBuffer>>,
     ) {
         let sent = task.transferred.get();
-        let Some(Progress::Read { transfer, length }) = take_progress(task) else { return };
+        let Some(Progress::Read { transfer, length }) = take_progress(task) else {
+            return;
+        };
         if sent >= length {
             set_progress(task, Progress::Proxied);
             return send(kernel, task, Completion::GOOD).await;
@@ -262,7 +324,10 @@ impl SbdProvider {
         };
         let piece = room.min(length - sent);
         let mut bytes = vec![0; piece as usize];
-        let read = unit.unit.borrow_mut().read(&transfer, u64::from(sent), &mut bytes);
+        let read = unit
+            .unit
+            .borrow_mut()
+            .read(&transfer, u64::from(sent), &mut bytes);
         if let Err(completion) = read {
             return send(kernel, task, completion).await;
         }
@@ -281,8 +346,10 @@ impl SbdProvider {
 
     /// Asks the initiator for the next piece of what a command takes.
     async fn fetch_piece(&self, kernel: &Kernel, unit: &SbdLu, task: &Rc<Task>) {
-        let (received, length) = match &*progress(task) {
-            Some(Progress::Write { length, received, .. }) => (*received, *length),
+        let (received, length) = match &*progress_cell(task).borrow() {
+            Some(Progress::Write {
+                length, received, ..
+            }) => (*received, *length),
             Some(Progress::Fetch { data, length }) => (data.len() as u32, *length),
             _ => return,
         };
@@ -305,14 +372,18 @@ impl SbdProvider {
         let mut progress = take_progress(task);
         let mut failed = None;
         match &mut progress {
-            Some(Progress::Write { transfer, length, received, .. }) => {
+            Some(Progress::Write {
+                transfer,
+                length,
+                received,
+                ..
+            }) => {
                 let data = buffer.data.borrow();
                 let piece = data.len().min((*length - *received) as usize);
-                let written = unit.unit.borrow_mut().write(
-                    transfer,
-                    u64::from(*received),
-                    &data[..piece],
-                );
+                let written =
+                    unit.unit
+                        .borrow_mut()
+                        .write(transfer, u64::from(*received), &data[..piece]);
                 failed = written.err();
                 *received += piece as u32;
                 task.transferred.set(*received);
@@ -350,18 +421,14 @@ impl SbdProvider {
                 send(kernel, task, outcome.completion).await;
             }
             Some(Progress::Fetch { data, .. }) => {
-                task.command_length.set(parameter_list_length(&task.command.cdb, data.len()));
+                let length = parameter_list_length(&task.command.cdb);
+                task.command_length.set(length.unwrap_or(data.len() as u32));
                 set_progress(task, Progress::Proxied);
                 kernel.stmf().proxy_command(task, data).await;
             }
             _ => {}
         }
     }
-}
-
-/// What a command that sends a parameter list asks for: what its residual is counted from.
-fn parameter_list_length(cdb: &[u8], fetched: usize) -> u32 {
-    crate::scsi::cdb::parameter_list_length(cdb).unwrap_or(fetched as u32)
 }
 
 /// Whether the LU takes commands of this nexus. A task that was made before the LU knew the
@@ -375,7 +442,11 @@ fn admit(unit: &SbdLu, task: &Rc<Task>, nexus: &Nexus) -> Result<(), Completion>
     if !known_when_made && unit.knows(nexus) {
         return Err(Completion::BUSY);
     }
-    unit.admit(nexus)
+    if unit.admit(nexus) {
+        Ok(())
+    } else {
+        Err(Completion::BUSY)
+    }
 }
 
 async fn send(kernel: &Kernel, task: &Rc<Task>, completion: Completion) {
@@ -384,7 +455,10 @@ async fn send(kernel: &Kernel, task: &Rc<Task>, completion: Completion) {
     if !completion.is_good() && task.transferred.get() == 0 {
         task.command_length.set(0);
     }
-    kernel.stmf().send_status(task, completion.status.0, sense).await;
+    kernel
+        .stmf()
+        .send_status(task, completion.status.0, sense)
+        .await;
 }
 
 fn clamp(length: u64) -> u32 {
@@ -392,14 +466,18 @@ fn clamp(length: u64) -> u32 {
 }
 
 fn nexus_of(task: &Task) -> Nexus {
+    nexus_between(&task.session, &task.port)
+}
+
+fn nexus_between(session: &Session, port: &LocalPort) -> Nexus {
     Nexus {
-        session_id: task.session.id,
+        session_id: session.id,
         id: NexusId {
-            initiator: task.session.rport.as_slice().into(),
-            target_port: task.port.id.ident.as_slice().into(),
+            initiator: session.rport.as_slice().into(),
+            target_port: port.id.ident.as_slice().into(),
         },
-        relative_port_id: task.port.relative_port_id.get(),
-        through_proxy: task.port.proxy,
+        relative_port_id: port.relative_port_id.get(),
+        through_proxy: port.proxy,
     }
 }
 
@@ -430,7 +508,9 @@ impl LuProvider for SbdProvider {
     }
 
     fn task_allocated(&self, _: &Kernel, task: &Rc<Task>) {
-        let Some(unit) = self.unit_of(task) else { return };
+        let Some(unit) = self.unit_of(task) else {
+            return;
+        };
         let nexus_known = unit.unit.borrow().knows(&nexus_of(task));
         set_progress(task, Progress::Allocated { nexus_known });
     }
@@ -443,7 +523,9 @@ impl LuProvider for SbdProvider {
     ) -> Pending<'a, ()> {
         Box::pin(async move {
             if task.command.management_function != 0 {
-                let Some(unit) = self.unit_of(task) else { return };
+                let Some(unit) = self.unit_of(task) else {
+                    return;
+                };
                 return match admit(&unit, task, &nexus_of(task)) {
                     Ok(()) => kernel.stmf().manage(task).await,
                     Err(completion) => send(kernel, task, completion).await,
@@ -464,7 +546,9 @@ impl LuProvider for SbdProvider {
         buffer: Rc<DataBuffer>,
     ) -> Pending<'a, ()> {
         Box::pin(async move {
-            let Some(unit) = self.unit_of(task) else { return };
+            let Some(unit) = self.unit_of(task) else {
+                return;
+            };
             let ours = {
                 let cell = progress_cell(task);
                 let progress = cell.borrow();
@@ -495,20 +579,28 @@ impl LuProvider for SbdProvider {
 
     fn abort<'a>(&'a self, _: &'a Kernel, task: &'a Rc<Task>) -> Pending<'a, AbortOutcome> {
         Box::pin(async move {
-            self.held.borrow_mut().retain(|(held, _)| !Rc::ptr_eq(held, task));
+            self.held
+                .borrow_mut()
+                .retain(|(held, _)| !Rc::ptr_eq(held, task));
             take_progress(task);
             AbortOutcome::Done
         })
     }
 
     fn task_freed(&self, _: &Kernel, task: &Rc<Task>) {
-        self.held.borrow_mut().retain(|(held, _)| !Rc::ptr_eq(held, task));
+        self.held
+            .borrow_mut()
+            .retain(|(held, _)| !Rc::ptr_eq(held, task));
     }
 
     fn session_ended(&self, _: &Kernel, lu: &Rc<Lu>, session: &Rc<Session>) {
         let unit = self.lus.borrow().get(&lu.id).cloned();
         if let (Some(unit), Some(port)) = (unit, session.port.upgrade()) {
-            unit.unit.borrow_mut().nexus_lost(session.id, &port.id.ident);
+            let nexus = nexus_between(session, &port);
+            let mut unit = unit.unit.borrow_mut();
+            if unit.knows(&nexus) {
+                unit.session_ended(session.id);
+            }
         }
     }
 
@@ -528,9 +620,20 @@ impl LuProvider for SbdProvider {
                 kernel.warn("the peer registers a LU whose disk is not found here");
                 return;
             };
-            let Some(provider) = kernel.stmf().provider(PROVIDER_NAME.as_bytes()) else { return };
-            let lu = self.make(kernel, provider, id, callback_argument.to_vec(), disk, false);
-            kernel.stmf().register_lu(lu).await;
+            let Some(provider) = kernel.stmf().provider(PROVIDER_NAME.as_bytes()) else {
+                return;
+            };
+            match self.make(
+                kernel,
+                provider,
+                id,
+                callback_argument.to_vec(),
+                disk,
+                false,
+            ) {
+                Ok(lu) => kernel.stmf().register_lu(lu).await,
+                Err(error) => kernel.warn(format!("the peer registers a LU: {error}")),
+            }
         })
     }
 
@@ -558,7 +661,11 @@ impl Environment for Neighbourhood {
 
     fn target_port_group(&self, nexus: &Nexus) -> u16 {
         let (_, node) = self.0.stmf().alua();
-        if nexus.through_proxy { 1 - node.min(1) } else { node }
+        if nexus.through_proxy {
+            1 - node.min(1)
+        } else {
+            node
+        }
     }
 
     fn target_port_groups(&self) -> Vec<TargetPortGroup> {
@@ -570,11 +677,6 @@ impl Environment for Neighbourhood {
             ids.sort_unstable();
             ids
         };
-        let mut groups = vec![
-            TargetPortGroup::active(node, ids(false)),
-            TargetPortGroup::standby(1 - node.min(1), ids(true)),
-        ];
-        groups.sort_by_key(|group| group.id);
-        groups
+        LogicalUnit::groups_where_active(node, ids(false), 1 - node.min(1), ids(true))
     }
 }

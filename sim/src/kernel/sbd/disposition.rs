@@ -38,10 +38,29 @@ pub(super) fn standby(cdb: &Cdb, expected: u64, refuse_reads: bool) -> Execution
         MODE_SELECT_6 | MODE_SELECT_10 if !cdb.page_format() => {
             Execution::Done(Sense::INVALID_FIELD_IN_CDB.into())
         }
-        MODE_SELECT_6 => mode_select(cdb.byte(4).into(), expected),
-        MODE_SELECT_10 => mode_select(cdb.be(7, 2) as u32, expected),
-        PERSISTENT_RESERVE_OUT => with_list(cdb.be(5, 4) as u32, expected),
+        MODE_SELECT_6 | MODE_SELECT_10 => mode_select(cdb.list_length(), expected),
+        PERSISTENT_RESERVE_OUT => with_list(cdb.list_length(), expected),
         _ => Execution::Done(Sense::STANDBY.into()),
+    }
+}
+
+/// Bytes of parameter list that a command sends, by its CDB alone; none for other commands.
+pub fn parameter_list_length(cdb: &[u8]) -> Option<u32> {
+    let cdb = Cdb::new(cdb);
+    match cdb.opcode() {
+        MODE_SELECT_6 | MODE_SELECT_10 | PERSISTENT_RESERVE_OUT => Some(cdb.list_length()),
+        _ => None,
+    }
+}
+
+impl Cdb {
+    /// The parameter list length of MODE SELECT and PERSISTENT RESERVE OUT.
+    fn list_length(&self) -> u32 {
+        match self.opcode() {
+            MODE_SELECT_6 => self.byte(4).into(),
+            MODE_SELECT_10 => self.be(7, 2) as u32,
+            _ => self.be(5, 4) as u32,
+        }
     }
 }
 

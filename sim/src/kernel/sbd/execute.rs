@@ -159,6 +159,13 @@ impl LogicalUnit {
         self.nexuses.contains_key(&session_id)
     }
 
+    /// Whether this nexus, and not only another one with its session id, has been here.
+    pub fn knows(&self, nexus: &Nexus) -> bool {
+        self.nexuses
+            .get(&nexus.session_id)
+            .is_some_and(|known| known.id == nexus.id)
+    }
+
     /// A session has ended: its unit attentions and its RESERVE are forgotten. Its persistent
     /// registration stays.
     pub fn session_ended(&mut self, session_id: u64) {
@@ -186,7 +193,7 @@ impl LogicalUnit {
 
     /// Takes note of a session when its first command comes; `false` if its id is taken by another
     /// nexus. One that comes to a unit that is not standby starts with "power on".
-    fn admit(&mut self, nexus: &Nexus) -> bool {
+    pub fn admit(&mut self, nexus: &Nexus) -> bool {
         if let Some(known) = self.nexuses.get(&nexus.session_id) {
             return known.id == nexus.id;
         }

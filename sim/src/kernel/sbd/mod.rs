@@ -37,6 +37,7 @@ mod reservation;
 mod store;
 
 pub use disk::{Disk, Fault, FaultKind, Metadata, SharedDisk};
+pub use disposition::parameter_list_length;
 pub use execute::ConfigError;
 pub use persistent::{PersistentState, Registration, Reservation};
 pub use store::{FileStore, Fill, MemoryStore, Store, StoreError};

@@ -26,7 +26,10 @@ pub enum AluaError {
 impl Stmf<'_> {
     /// Whether ALUA is on, and which node this is.
     pub fn alua(&self) -> (bool, u16) {
-        (self.state().alua_enabled.get(), self.state().alua_node.get())
+        (
+            self.state().alua_enabled.get(),
+            self.state().alua_node.get(),
+        )
     }
 
     /// Sets the ALUA state. Switching it on registers every port that takes part in ALUA and
@@ -47,7 +50,9 @@ impl Stmf<'_> {
         state.alua_was_enabled.set(true);
         state.alua_node.set(node);
         if node == 1 {
-            state.next_relative_port_id.set(FIRST_RELATIVE_PORT_ID_OF_NODE_1);
+            state
+                .next_relative_port_id
+                .set(FIRST_RELATIVE_PORT_ID_OF_NODE_1);
         }
         for port in self.ports() {
             if node == 1 && port.alua && !port.proxy {
@@ -136,7 +141,8 @@ impl Stmf<'_> {
         let enabled = state.alua_enabled.get();
         drop(lock);
         if !enabled {
-            self.0.warn("a message from the peer while the ALUA state is disabled");
+            self.0
+                .warn("a message from the peer while the ALUA state is disabled");
             if !state.alua_was_enabled.get() && self.0.has_traps() {
                 let reason = format!(
                     "message {} from the peer before ALUA was enabled for the first time",
@@ -149,12 +155,16 @@ impl Stmf<'_> {
         match &message.body {
             Body::RegisterLun(lun) | Body::LunActive(lun) => {
                 if let Some(provider) = self.provider(&lun.lu_provider_name) {
-                    provider.peer_registered(self.0, lun.lun_id, &lun.cb_arg).await;
+                    provider
+                        .peer_registered(self.0, lun.lun_id, &lun.cb_arg)
+                        .await;
                 }
             }
             Body::DeregisterLun(lun) => {
                 if let Some(provider) = self.provider(&lun.lu_provider_name) {
-                    provider.peer_deregistered(self.0, lun.lun_id, &lun.cb_arg).await;
+                    provider
+                        .peer_deregistered(self.0, lun.lun_id, &lun.cb_arg)
+                        .await;
                 }
             }
             Body::ScsiData(data) => self.proxied_data(data).await,
@@ -167,27 +177,33 @@ impl Stmf<'_> {
     /// A port whose registration the peer confirms is proxy-registered from now on. Refusals
     /// count too: they arrive as 0.
     async fn registration_answered(&self, reply: &Status) {
-        if reply.status_msg_type != MessageType::RegisterProxyPort as u8
+        if reply.status_msg_type != MessageType::RegisterProxyPort.number()
             || reply.status != status::SUCCESS
         {
             return;
         }
         if reply.status_msgid == 0 && !self.0.has_traps() {
-            self.0.warn("a status for registration message 0, which was never sent: ignored");
+            self.0
+                .warn("a status for registration message 0, which was never sent: ignored");
             return;
         }
         let state = self.state();
         let _lock = state.lock.lock().await;
         let ports = state.ports.borrow();
-        if let Some(port) =
-            ports.iter().find(|port| port.registration_msgid.get() == reply.status_msgid)
+        if let Some(port) = ports
+            .iter()
+            .find(|port| port.registration_msgid.get() == reply.status_msgid)
         {
             port.proxy_registered.set(true);
         }
     }
 
-    fn provider(&self, name: &[u8]) -> Option<Rc<dyn LuProvider>> {
+    /// The provider of a name.
+    pub(crate) fn provider(&self, name: &[u8]) -> Option<Rc<dyn LuProvider>> {
         let providers = self.state().providers.borrow();
-        providers.iter().find(|provider| provider.name().as_bytes() == name).cloned()
+        providers
+            .iter()
+            .find(|provider| provider.name().as_bytes() == name)
+            .cloned()
     }
 }

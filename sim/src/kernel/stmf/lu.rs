@@ -25,7 +25,12 @@ impl Stmf<'_> {
 
     /// The LU of an id.
     pub fn lu(&self, id: LuId) -> Option<Rc<Lu>> {
-        self.state().lus.borrow().iter().find(|lu| lu.id == id).cloned()
+        self.state()
+            .lus
+            .borrow()
+            .iter()
+            .find(|lu| lu.id == id)
+            .cloned()
     }
 
     /// Adds a LU. While ALUA is on, the peer is told of an active one.
@@ -51,7 +56,10 @@ impl Stmf<'_> {
         if state.alua_enabled.get() && lu.alua && lu.access.get() == Access::Active {
             self.tell_peer_of_lu(lu, Body::DeregisterLun).await;
         }
-        state.lus.borrow_mut().retain(|other| !Rc::ptr_eq(other, lu));
+        state
+            .lus
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, lu));
         self.inventory_changed();
     }
 
@@ -92,9 +100,18 @@ impl Stmf<'_> {
     pub(super) async fn wait_for_lu_tasks(&self, lu: &Rc<Lu>, except: Option<&Rc<Task>>) {
         let left = || {
             let tasks = lu.tasks.borrow();
-            tasks.iter().any(|task| except.is_none_or(|except| !Rc::ptr_eq(task, except)))
+            tasks
+                .iter()
+                .any(|task| except.is_none_or(|except| !Rc::ptr_eq(task, except)))
         };
         while left() {
+            self.state().task_freed.wait().await;
+        }
+    }
+
+    /// Waits until a task is over.
+    pub async fn wait_for_end(&self, task: &Rc<Task>) {
+        while !task.flags.get().freed {
             self.state().task_freed.wait().await;
         }
     }

@@ -139,7 +139,10 @@ impl<'a> Stmf<'a> {
         if !port.sessions.borrow().is_empty() {
             return Err(status::BUSY);
         }
-        state.ports.borrow_mut().retain(|other| !Rc::ptr_eq(other, port));
+        state
+            .ports
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, port));
         Ok(())
     }
 
@@ -194,8 +197,12 @@ impl<'a> Stmf<'a> {
     pub async fn deregister_session(&self, session: &Rc<Session>) {
         let state = self.state();
         let _lock = state.lock.lock().await;
-        let Some(port) = session.port.upgrade() else { return };
-        port.sessions.borrow_mut().retain(|other| !Rc::ptr_eq(other, session));
+        let Some(port) = session.port.upgrade() else {
+            return;
+        };
+        port.sessions
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, session));
         for lu in self.lus() {
             lu.provider.session_ended(self.0, &lu, session);
         }

@@ -28,7 +28,8 @@ impl Stmf<'_> {
         let Some(lu) = task.lu.clone() else { return };
         let (enabled, _) = self.alua();
         if !enabled {
-            self.0.warn("a command for a standby LU while the ALUA state is disabled");
+            self.0
+                .warn("a command for a standby LU while the ALUA state is disabled");
         }
         if !enabled || !task.port.proxy_registered.get() {
             return self.send_check_condition(task, Sense::UNAVAILABLE).await;
@@ -63,7 +64,8 @@ impl Stmf<'_> {
     /// all (trap 12).
     fn find_proxied(&self, lun_id: LuId, msgid: u64) -> Option<Rc<Task>> {
         if msgid == 0 && !self.0.has_traps() {
-            self.0.warn("data or status for task 0, which no proxied task has: refused");
+            self.0
+                .warn("data or status for task 0, which no proxied task has: refused");
             return None;
         }
         let lu = self.lu(lun_id)?;
@@ -80,17 +82,22 @@ impl Stmf<'_> {
             return;
         }
         let Some(task) = self.find_proxied(data.lun_id, data.task_msgid) else {
-            return self.send_transfer_done(data.task_msgid, 0, status::FAILURE).await;
+            return self
+                .send_transfer_done(data.task_msgid, 0, status::FAILURE)
+                .await;
         };
         if task.flags.get().status_sent {
             let reason = "data for a task whose status is on the way to the initiator";
             return self.trap(11, reason).await;
         }
         if task.proxy_msgid.get() != 0 && self.is_second_after_write_data(&task) {
-            return self.trap(10, "a second buffer for a task that carried write data").await;
+            return self
+                .trap(10, "a second buffer for a task that carried write data")
+                .await;
         }
         if task.proxied_buffers.get() >= PROXIED_BUFFERS_MAX {
-            self.0.warn("too much data of the peer on the way to one initiator: task aborted");
+            self.0
+                .warn("too much data of the peer on the way to one initiator: task aborted");
             return self.abort_task(&task);
         }
         task.proxied_buffers.set(task.proxied_buffers.get() + 1);
@@ -98,7 +105,10 @@ impl Stmf<'_> {
         let given = data.data.len().min(limit);
         let buffer = DataBuffer::new(data.data[..given].to_vec(), task.transferred.get(), true);
         if given < data.data.len() {
-            *buffer.rest.borrow_mut() = Some(Remainder { message: data.data.clone(), given });
+            *buffer.rest.borrow_mut() = Some(Remainder {
+                message: data.data.clone(),
+                given,
+            });
         }
         self.transfer(&task, buffer).await;
     }
@@ -123,8 +133,10 @@ impl Stmf<'_> {
         }
         let rest = buffer.rest.borrow_mut().take();
         let length = buffer.data.borrow().len();
-        task.transferred.set(task.transferred.get().wrapping_add(length as u32));
-        task.command_length.set(task.command_length.get().wrapping_add(length as u32));
+        task.transferred
+            .set(task.transferred.get().wrapping_add(length as u32));
+        task.command_length
+            .set(task.command_length.get().wrapping_add(length as u32));
         if let Some(Remainder { message, given }) = rest
             && given < message.len()
         {
@@ -133,17 +145,25 @@ impl Stmf<'_> {
             // The offset counts from the start of this message, not of the command: right for
             // the first message of a task, wrong from the second on.
             let next = DataBuffer::new(piece, given as u32, true);
-            *next.rest.borrow_mut() = Some(Remainder { message, given: end });
+            *next.rest.borrow_mut() = Some(Remainder {
+                message,
+                given: end,
+            });
             return self.transfer(task, next).await;
         }
-        task.proxied_buffers.set(task.proxied_buffers.get().saturating_sub(1));
-        self.send_transfer_done(task.proxy_msgid.get(), task.session.id, status::SUCCESS).await;
+        task.proxied_buffers
+            .set(task.proxied_buffers.get().saturating_sub(1));
+        self.send_transfer_done(task.proxy_msgid.get(), task.session.id, status::SUCCESS)
+            .await;
     }
 
     async fn send_transfer_done(&self, task_msgid: u64, session_id: u64, status: u64) {
         let msgid = self.take_msgid().await;
-        let body =
-            Body::ScsiDataTransferDone(ScsiDataTransferDone { task_msgid, session_id, status });
+        let body = Body::ScsiDataTransferDone(ScsiDataTransferDone {
+            task_msgid,
+            session_id,
+            status,
+        });
         self.transmit(&Message { msgid, body }).await;
     }
 
@@ -152,11 +172,16 @@ impl Stmf<'_> {
         if message.task_msgid & MANAGEMENT_ID != 0 {
             return;
         }
-        let Some(task) = self.find_proxied(message.lun_id, message.task_msgid) else { return };
+        let Some(task) = self.find_proxied(message.lun_id, message.task_msgid) else {
+            return;
+        };
         if task.flags.get().status_sent {
-            return self.trap(11, "a second status for a task before the port is done").await;
+            return self
+                .trap(11, "a second status for a task before the port is done")
+                .await;
         }
-        self.send_status(&task, message.status, &message.sense).await;
+        self.send_status(&task, message.status, &message.sense)
+            .await;
     }
 
     /// A trap: the real kernel goes down, the hardened one refuses the message.

@@ -6,7 +6,8 @@ use super::Stmf;
 use super::types::*;
 use crate::scsi::{Sense, SenseKey, Status, opcode};
 use std::rc::Rc;
-use stmf_proxy::message::{Body, DeviceId, Message, ScsiCommand, management};
+use stmf_proxy::message::status::task_management;
+use stmf_proxy::message::{Body, Message, ScsiCommand};
 
 /// Standard INQUIRY data of a number without LU: peripheral qualifier 3, type 1Fh.
 const NO_LU_INQUIRY: [u8; 36] = *b"\x3f\x00\x05\x12\x1f\x00\x80\x00NONE    NONE            NONE";
@@ -31,7 +32,8 @@ impl Stmf<'_> {
         if excepted || !task.session.inventory_changed.replace(false) {
             return false;
         }
-        self.send_check_condition(task, Sense::REPORTED_LUNS_CHANGED).await;
+        self.send_check_condition(task, Sense::REPORTED_LUNS_CHANGED)
+            .await;
         true
     }
 
@@ -50,13 +52,15 @@ impl Stmf<'_> {
             Some(&opcode::INQUIRY) => {
                 let cdb = &task.command.cdb;
                 let allocation = u16::from_be_bytes([byte(cdb, 3), byte(cdb, 4)]);
-                self.answer_with_data(task, NO_LU_INQUIRY.to_vec(), usize::from(allocation)).await
+                self.answer_with_data(task, NO_LU_INQUIRY.to_vec(), usize::from(allocation))
+                    .await
             }
             Some(&opcode::REPORT_LUNS) => {
                 let cdb = &task.command.cdb;
                 let bytes = [byte(cdb, 6), byte(cdb, 7), byte(cdb, 8), byte(cdb, 9)];
                 let allocation = u32::from_be_bytes(bytes) as usize;
-                self.answer_with_data(task, self.report_luns(), allocation).await
+                self.answer_with_data(task, self.report_luns(), allocation)
+                    .await
             }
             _ => self.send_check_condition(task, Sense::INVALID_OPCODE).await,
         }
@@ -64,13 +68,20 @@ impl Stmf<'_> {
 
     /// The parameter data of REPORT LUNS (SPC-4, 6.33): every LU, by number.
     fn report_luns(&self) -> Vec<u8> {
-        let mut numbers: Vec<[u8; 8]> =
-            self.state().lus.borrow().iter().map(|lu| lu.number).collect();
+        let mut numbers: Vec<[u8; 8]> = self
+            .state()
+            .lus
+            .borrow()
+            .iter()
+            .map(|lu| lu.number)
+            .collect();
         numbers.sort_unstable();
         let mut data = Vec::with_capacity(8 + 8 * numbers.len());
         data.extend_from_slice(&(8 * numbers.len() as u32).to_be_bytes());
         data.extend_from_slice(&[0; 4]);
-        numbers.iter().for_each(|number| data.extend_from_slice(number));
+        numbers
+            .iter()
+            .for_each(|number| data.extend_from_slice(number));
         data.truncate(REPORT_LUNS_MAX);
         data
     }
@@ -90,13 +101,14 @@ impl Stmf<'_> {
     }
 
     pub(crate) async fn send_check_condition(&self, task: &Rc<Task>, sense: Sense) {
-        self.send_status(task, Status::CHECK_CONDITION.0, &sense.to_bytes()).await;
+        self.send_status(task, Status::CHECK_CONDITION.0, &sense.to_bytes())
+            .await;
     }
 
     /// Carries a task management function out: copied to the peer where the standby path is in
     /// use, and done here. A LU reset to a number without LU is copied and never answered.
     pub async fn manage(&self, task: &Rc<Task>) {
-        use management::*;
+        use task_management::*;
         let function = task.command.management_function;
         match function {
             ABORT_TASK | ABORT_TASK_SET | CLEAR_TASK_SET | LUN_RESET => {
@@ -113,7 +125,8 @@ impl Stmf<'_> {
             }
             TARGET_WARM_RESET | TARGET_COLD_RESET | TARGET_RESET => {
                 let lus = self.lus();
-                lus.iter().for_each(|lu| self.abort_lu_tasks(lu, Some(task)));
+                lus.iter()
+                    .for_each(|lu| self.abort_lu_tasks(lu, Some(task)));
                 for lu in &lus {
                     self.wait_for_lu_tasks(lu, Some(task)).await;
                 }
@@ -148,7 +161,7 @@ impl Stmf<'_> {
             body: Body::ScsiCommand(ScsiCommand {
                 task_msgid: msgid,
                 ini_devid: task.session.initiator.clone(),
-                tgt_devid: DeviceId { ..task.port.id.clone() },
+                tgt_devid: task.port.id.clone(),
                 rport: Some(task.session.rport.clone()),
                 lun_id,
                 session_id: task.session.id,

@@ -19,7 +19,9 @@ impl Stmf<'_> {
         let port = session.port.upgrade()?;
         let lu = {
             let lus = self.state().lus.borrow();
-            lus.iter().find(|lu| lu.number == command.lun && lu.online.get()).cloned()
+            lus.iter()
+                .find(|lu| lu.number == command.lun && lu.online.get())
+                .cloned()
         };
         let now = self.0.executor().now();
         let number = self.0.next_number();
@@ -111,7 +113,9 @@ impl Stmf<'_> {
         let (kernel, task) = (self.0.clone(), task.clone());
         self.0.spawn("stmf worker", async move {
             loop {
-                let Some(work) = task.work.borrow_mut().pop_front() else { break };
+                let Some(work) = task.work.borrow_mut().pop_front() else {
+                    break;
+                };
                 kernel.stmf().do_work(&task, work).await;
             }
             task.worker.set(false);
@@ -173,7 +177,9 @@ impl Stmf<'_> {
         task.update(|flags| flags.freed = true);
         task.work.borrow_mut().clear();
         if let Some(lu) = &task.lu {
-            lu.tasks.borrow_mut().retain(|other| !Rc::ptr_eq(other, task));
+            lu.tasks
+                .borrow_mut()
+                .retain(|other| !Rc::ptr_eq(other, task));
             lu.provider.task_freed(self.0, task);
         }
         *task.lu_private.borrow_mut() = None;

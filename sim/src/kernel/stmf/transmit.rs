@@ -26,7 +26,7 @@ impl Stmf<'_> {
             }
         };
         for attempt in 1..=ATTEMPTS {
-            match kernel.doors().upcall(&bytes).await {
+            match kernel.pppt().upcall(&bytes).await {
                 Ok(0) => return status::SUCCESS,
                 Ok(result) => {
                     kernel.warn(format!("proxy door: bad result {result} from the daemon"));

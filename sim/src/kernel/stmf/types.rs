@@ -225,12 +225,7 @@ pub struct Session {
 
 impl Session {
     /// A session of `port`, not yet registered.
-    pub fn new(
-        id: u64,
-        initiator: DeviceId,
-        rport: Vec<u8>,
-        port: &Rc<LocalPort>,
-    ) -> Rc<Session> {
+    pub fn new(id: u64, initiator: DeviceId, rport: Vec<u8>, port: &Rc<LocalPort>) -> Rc<Session> {
         Rc::new(Session {
             id,
             initiator,
