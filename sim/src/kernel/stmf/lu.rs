@@ -16,11 +16,16 @@ impl Stmf<'_> {
     /// the LU goes and comes back.
     pub fn number_for(&self, id: LuId) -> [u8; 8] {
         let mut numbers = self.state().numbers.borrow_mut();
-        let next = numbers.len() as u16;
+        let next = (0..).find(|number| numbers.values().all(|taken| taken != number)).unwrap_or(0);
         let number = *numbers.entry(id).or_insert(next);
         let mut bytes = [0; 8];
         bytes[..2].copy_from_slice(&number.to_be_bytes());
         bytes
+    }
+
+    /// Gives a LU a number of its own, in place of the next one.
+    pub fn assign_number(&self, id: LuId, number: u16) {
+        self.state().numbers.borrow_mut().insert(id, number);
     }
 
     /// The LU of an id.

@@ -136,6 +136,7 @@ impl<'a> Stmf<'a> {
         if state.alua_enabled.get() {
             self.tell_peer_of_port_removal(port).await;
         }
+        port.removing.set(true);
         if !port.sessions.borrow().is_empty() {
             return Err(status::BUSY);
         }
@@ -180,12 +181,12 @@ impl<'a> Stmf<'a> {
         });
     }
 
-    /// Adds a session to its port. Fails with FAILURE when the TransportID is not one, and with
-    /// NOT_FOUND when the port is gone.
+    /// Adds a session to its port. Fails with FAILURE when the TransportID is not one or somebody
+    /// has tried to remove the port, and with NOT_FOUND when the port is gone.
     pub async fn register_session(&self, session: &Rc<Session>) -> Result<(), u64> {
         let _lock = self.state().lock.lock().await;
         let port = session.port.upgrade().ok_or(status::NOT_FOUND)?;
-        if !transport_id_is_valid(&session.rport) {
+        if port.removing.get() || !transport_id_is_valid(&session.rport) {
             return Err(status::FAILURE);
         }
         port.sessions.borrow_mut().insert(0, session.clone());

@@ -163,6 +163,8 @@ pub struct LocalPort {
     pub proxy_registered: Cell<bool>,
     /// Largest data buffer of the port, in bytes (131,072 in the recordings).
     pub buffer_size: u32,
+    /// Somebody has tried to remove it: it takes no new sessions.
+    pub removing: Cell<bool>,
     /// Its sessions, newest first.
     pub sessions: RefCell<Vec<Rc<Session>>>,
 }
@@ -189,6 +191,7 @@ impl LocalPort {
             registration_msgid: Cell::new(0),
             proxy_registered: Cell::new(false),
             buffer_size,
+            removing: Cell::new(false),
             sessions: RefCell::default(),
         })
     }
