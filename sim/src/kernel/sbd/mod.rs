@@ -35,11 +35,12 @@ mod mode;
 mod persistent;
 mod reservation;
 mod store;
+mod unit;
 
 pub use disk::{Disk, Fault, FaultKind, Metadata, SharedDisk};
-pub use execute::ConfigError;
 pub use persistent::{PersistentState, Registration, Reservation};
 pub use store::{FileStore, Fill, MemoryStore, Store, StoreError};
+pub use unit::ConfigError;
 
 use crate::scsi::Completion;
 use crate::scsi::reports::{Capacity, TargetPortGroup};
