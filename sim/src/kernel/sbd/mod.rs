@@ -24,6 +24,12 @@
 //! (02/04/0A); reservation conflict; unit attention; the standby rules; the command itself.
 //!
 //! The logical unit is active on one node at a time; its [`Disk`] is shared by both nodes.
+//!
+//! Over a failover the node that becomes standby forgets all reservations. Persistent ones that
+//! were registered with APTPL are also stored in the disk's [`Metadata`], and the node that imports
+//! the disk has them in force from then on; without APTPL they are lost, as in a loss of power. A
+//! nexus is known by initiator port and target port, so a registration made through the proxy port
+//! of a node is still that of the same path when the other node serves it.
 
 mod attention;
 mod cdb;

@@ -127,13 +127,18 @@ impl LogicalUnit {
         self.tell_all(&[Attention::PowerOn, Attention::AccessStateChanged]);
     }
 
-    /// A logical unit reset: the reservation of RESERVE ends, mode pages take their saved values,
-    /// every nexus gets the unit attention "power on". Commands in progress are the caller's.
-    pub fn reset(&mut self) {
+    /// A logical unit reset, asked for by session `by` (or by nobody): the reservation of RESERVE
+    /// ends, mode pages take their saved values, and every nexus but the one that asked gets the
+    /// unit attention "power on, reset". On a standby unit nobody is told: it is the active one
+    /// that is reset, and that one tells. Commands in progress are the caller's to abort.
+    pub fn reset(&mut self, by: Option<u64>) {
         self.reserved_by = None;
         self.stopped = false;
         self.mode.write_cache_enabled = self.disk.borrow().metadata.write_cache_enabled;
-        self.tell_all(&[Attention::PowerOn]);
+        if self.access != AccessState::Standby {
+            let others = self.nexuses.iter_mut().filter(|n| Some(*n.0) != by);
+            others.for_each(|(_, nexus)| nexus.tell(Attention::PowerOn));
+        }
     }
 
     /// Whether a session with this id has been here. A caller that lets a command wait between its
@@ -167,9 +172,10 @@ impl LogicalUnit {
         }
     }
 
-    /// Takes note of a session when its first command comes; `false` if its id is taken by another
-    /// nexus. One that comes to a unit that is not standby starts with "power on".
-    pub(super) fn admit(&mut self, nexus: &Nexus) -> bool {
+    /// Takes note of a session when its first command or task management function comes; `false`
+    /// if its id is taken by another nexus, which is answered BUSY. One that comes to a unit that
+    /// is not standby starts with "power on". [`begin`](LogicalUnit::begin) does this by itself.
+    pub fn admit(&mut self, nexus: &Nexus) -> bool {
         if let Some(known) = self.nexuses.get(&nexus.session_id) {
             return known.id == nexus.id;
         }

@@ -241,13 +241,13 @@ fn mode_select_changes_the_write_cache_and_tells_the_others() {
         Completion::GOOD,
         "nothing changed this time"
     );
-    unit.reset();
+    unit.reset(None);
     assert_eq!(refused(&mut unit, &[0; 6], &[]), Sense::POWER_ON);
     assert_eq!(good(&mut unit, &ask(PageControl::Current), &[])[14] & 4, 4);
     good(&mut unit, &cdb::mode_select_10(true, 0), &[]);
     let select = cdb::mode_select_6(true, list.len() as u8);
     good(&mut unit, &select, &list);
-    unit.reset();
+    unit.reset(None);
     assert_eq!(refused(&mut unit, &[0; 6], &[]), Sense::POWER_ON);
     assert_eq!(
         good(&mut unit, &ask(PageControl::Current), &[])[14] & 4,
@@ -318,7 +318,7 @@ fn reserve_keeps_others_out_until_release_reset_or_the_end_of_the_session() {
     );
     unit.session_ended(2);
     good(&mut unit, &cdb::reserve_6(), &[]);
-    unit.reset();
+    unit.reset(None);
     assert_eq!(sense_of(run(&mut unit, 3, &[0; 6], &[]).0), Sense::POWER_ON);
     assert_eq!(
         run(&mut unit, 3, &cdb::reserve_6(), &[]).0,

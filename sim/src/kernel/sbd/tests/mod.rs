@@ -14,15 +14,10 @@ use crate::scsi::{Sense, Status};
 /// The nexus of session `session_id`: each its own initiator, all on one port.
 pub(super) fn nexus(session_id: u64) -> Nexus {
     let name = format!("iqn.1993-08.org.debian:01:i{session_id}");
-    // An iSCSI TransportID: format 0, protocol 5, length, name with its NUL, padded to four.
-    let padded = (name.len() + 1).next_multiple_of(4);
-    let mut initiator = vec![5, 0, 0, padded as u8];
-    initiator.extend(name.bytes());
-    initiator.resize(4 + padded, 0);
     Nexus {
         session_id,
         id: NexusId {
-            initiator: initiator.into(),
+            initiator: crate::scsi::transport::iscsi(&name).unwrap().into(),
             target_port: b"iqn.2010-08.org.illumos:t1"[..].into(),
         },
         relative_port_id: 1,

@@ -67,7 +67,7 @@ proptest! {
                 Step::Standby => unit.become_standby(),
                 Step::Active => unit.become_active(),
                 Step::Transition => unit.begin_standby(),
-                Step::Reset => unit.reset(),
+                Step::Reset => unit.reset(Some(1)),
                 Step::End(session) => unit.session_ended(session),
                 Step::Command { session, cdb, data, expected } => {
                     command(&mut unit, &nexus(session), &cdb, &data, expected)?;

@@ -57,7 +57,7 @@ fn through_a_proxy_port_no_attention_is_seen() {
     let mut unit = unit(&disk(), AccessState::Active);
     let nexus = through_proxy(5);
     assert_eq!(run_as(&mut unit, &nexus, &[0; 6], &[]).0, Completion::GOOD);
-    unit.reset();
+    unit.reset(None);
     assert_eq!(run_as(&mut unit, &nexus, &[0; 6], &[]).0, Completion::GOOD);
     unit.begin_standby();
     assert_eq!(
@@ -178,4 +178,22 @@ fn with_aptpl_the_importing_node_finds_the_reservation() {
     // Registering without APTPL takes what is stored away.
     register(&mut new, &two, 0xabc, false);
     assert_eq!(disk.borrow().metadata.reservations, None);
+}
+
+#[test]
+fn a_reset_tells_the_others_and_on_a_standby_unit_nobody() {
+    let mut unit = quiet_unit();
+    unit.reset(Some(2));
+    assert_eq!(sense_of(run(&mut unit, 1, &[0; 6], &[]).0), Sense::POWER_ON);
+    assert_eq!(run(&mut unit, 2, &[0; 6], &[]).0, Completion::GOOD);
+    unit.become_standby();
+    for session in 1..=2 {
+        let changed = sense_of(run(&mut unit, session, &[0; 6], &[]).0);
+        assert_eq!(changed, Sense::ACCESS_STATE_CHANGED);
+    }
+    unit.reset(Some(2));
+    assert_eq!(
+        run_fully(&mut unit, &nexus(1), &[0; 6], &[]).unwrap_err(),
+        0
+    );
 }
