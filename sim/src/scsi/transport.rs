@@ -8,8 +8,8 @@ use super::be;
 const ISCSI: u8 = 5;
 
 /// The TransportID of an iSCSI initiator by its name: four bytes, then the name with at least one
-/// NUL, padded to a multiple of four and at least 20. `None` if the name is longer than the 223 bytes that RFC
-/// 7143 allows.
+/// NUL, padded to a multiple of four and at least 20 bytes. `None` if the name is longer than the
+/// 223 bytes that RFC 7143 allows.
 pub fn iscsi(name: &str) -> Option<Vec<u8>> {
     if name.len() > 223 {
         return None;

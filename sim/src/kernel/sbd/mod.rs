@@ -18,7 +18,7 @@
 //! | `Done` | sends the status |
 //! | `DataIn` | fetches pieces with [`LogicalUnit::read`], sends them, then status GOOD |
 //! | `DataOut` | brings pieces to [`LogicalUnit::write`], then calls [`LogicalUnit::finish`] |
-//! | `Proxy` | the unit is standby here: fetches that many bytes from the initiator and hands the command to the other node |
+//! | `Proxy` | fetches so many bytes from the initiator and hands all to the other node |
 //!
 //! Order of judgement: a session id that belongs to another nexus (BUSY); a state transition
 //! (02/04/0A); reservation conflict; unit attention; the standby rules; the command itself.
