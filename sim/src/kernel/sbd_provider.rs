@@ -188,9 +188,7 @@ impl SbdProvider {
             .get(&id)
             .cloned()
             .ok_or(LuError::Unknown)?;
-        unit.unit
-            .borrow_mut()
-            .begin_transition(AccessState::ToStandby);
+        unit.unit.borrow_mut().begin_standby();
         kernel.stmf().lu_became_standby(&unit.lu).await;
         Ok(())
     }
@@ -604,6 +602,12 @@ impl LuProvider for SbdProvider {
         }
     }
 
+    fn reset(&self, _: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
+        if let Some(unit) = self.lus.borrow().get(&lu.id) {
+            unit.unit.borrow_mut().reset(Some(by.id));
+        }
+    }
+
     fn peer_registered<'a>(
         &'a self,
         kernel: &'a Kernel,
@@ -677,6 +681,6 @@ impl Environment for Neighbourhood {
             ids.sort_unstable();
             ids
         };
-        LogicalUnit::groups_where_active(node, ids(false), 1 - node.min(1), ids(true))
+        TargetPortGroup::of_two_nodes(node, ids(false), 1 - node.min(1), ids(true))
     }
 }

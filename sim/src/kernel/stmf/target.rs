@@ -117,6 +117,9 @@ impl Stmf<'_> {
                     Some(lu) => {
                         self.abort_lu_tasks(lu, Some(task));
                         self.wait_for_lu_tasks(lu, Some(task)).await;
+                        if function == LUN_RESET {
+                            lu.provider.reset(self.0, lu, &task.session);
+                        }
                     }
                     None if function == LUN_RESET => return self.abort_task(task),
                     None => {}
@@ -129,6 +132,7 @@ impl Stmf<'_> {
                     .for_each(|lu| self.abort_lu_tasks(lu, Some(task)));
                 for lu in &lus {
                     self.wait_for_lu_tasks(lu, Some(task)).await;
+                    lu.provider.reset(self.0, lu, &task.session);
                 }
                 self.send_status(task, 0, &[]).await;
             }

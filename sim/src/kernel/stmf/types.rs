@@ -107,6 +107,11 @@ pub trait LuProvider {
     /// The task is over: what the LU keeps for it can go.
     fn task_freed(&self, kernel: &Kernel, task: &Rc<Task>);
 
+    /// The LU is reset, at the wish of a session: its tasks are gone already.
+    fn reset(&self, kernel: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
+        let _ = (kernel, lu, by);
+    }
+
     /// A session has ended: what the LU keeps for its nexus can go.
     fn session_ended(&self, kernel: &Kernel, lu: &Rc<Lu>, session: &Rc<Session>) {
         let _ = (kernel, lu, session);
