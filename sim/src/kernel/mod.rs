@@ -8,8 +8,10 @@
 //! world only through the [`Observer`] that it tells what happens.
 
 pub mod doors;
+pub mod port;
 pub mod pppt;
 pub mod sbd;
+pub mod sbd_provider;
 pub mod stmf;
 
 use crate::executor::{Executor, GroupId};
@@ -91,7 +93,7 @@ pub enum KernelEvent<'a> {
         /// The message, as posted.
         bytes: &'a [u8],
         /// How the ioctl returns.
-        outcome: Result<(), stmf_proxy::platform::Errno>,
+        outcome: Result<(), stmf_proxy::status::Errno>,
     },
     /// A posted message was handed to stmf.
     ToStmf(&'a Message),
@@ -199,7 +201,10 @@ impl Kernel {
 
     /// Panics: ends every thread of the kernel. The calling thread never returns from here.
     pub async fn panic<T>(&self, trap: impl Into<Option<u8>>, reason: impl Into<String>) -> T {
-        let panic = Panic { reason: reason.into(), trap: trap.into() };
+        let panic = Panic {
+            reason: reason.into(),
+            trap: trap.into(),
+        };
         self.tell(KernelEvent::Panicked(&panic));
         *self.0.panic.borrow_mut() = Some(panic);
         self.0.executor.end_group(self.0.group);

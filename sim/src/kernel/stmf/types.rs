@@ -79,6 +79,11 @@ pub trait LuProvider {
     /// The provider's name, as messages about LUs carry it.
     fn name(&self) -> &str;
 
+    /// A task for the LU `task.lu` was made, and is on its way to [`LuProvider::new_task`].
+    fn task_allocated(&self, kernel: &Kernel, task: &Rc<Task>) {
+        let _ = (kernel, task);
+    }
+
     /// A new command or task management function for the LU `task.lu`. Called in the task's
     /// worker thread.
     fn new_task<'a>(
@@ -101,6 +106,11 @@ pub trait LuProvider {
 
     /// The task is over: what the LU keeps for it can go.
     fn task_freed(&self, kernel: &Kernel, task: &Rc<Task>);
+
+    /// A session has ended: what the LU keeps for its nexus can go.
+    fn session_ended(&self, kernel: &Kernel, lu: &Rc<Lu>, session: &Rc<Session>) {
+        let _ = (kernel, lu, session);
+    }
 
     /// The peer has an LU of this provider active (register_lun, lun_active).
     fn peer_registered<'a>(
@@ -153,8 +163,53 @@ pub struct LocalPort {
     pub proxy_registered: Cell<bool>,
     /// Largest data buffer of the port, in bytes (131,072 in the recordings).
     pub buffer_size: u32,
+    /// Somebody has tried to remove it: it takes no new sessions.
+    pub removing: Cell<bool>,
     /// Its sessions, newest first.
     pub sessions: RefCell<Vec<Rc<Session>>>,
+}
+
+impl LocalPort {
+    /// A port that is not registered yet.
+    pub fn new(
+        id: DeviceId,
+        kind: PortKind,
+        buffer_size: u32,
+        provider: Rc<dyn PortProvider>,
+    ) -> Rc<LocalPort> {
+        let (alua, proxy, relative_port_id) = match kind {
+            PortKind::Local { alua } => (alua, false, 0),
+            PortKind::Proxy { relative_port_id } => (true, true, relative_port_id),
+        };
+        Rc::new(LocalPort {
+            id,
+            alua,
+            proxy,
+            relative_port_id: Cell::new(relative_port_id),
+            provider,
+            state: Cell::new(PortState::Offline),
+            registration_msgid: Cell::new(0),
+            proxy_registered: Cell::new(false),
+            buffer_size,
+            removing: Cell::new(false),
+            sessions: RefCell::default(),
+        })
+    }
+}
+
+/// What a local port stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PortKind {
+    /// A port of this node; stmf gives it its relative port id when it is registered.
+    Local {
+        /// Whether it takes part in ALUA.
+        alua: bool,
+    },
+    /// A port of the peer.
+    Proxy {
+        /// The relative port id of the registration message.
+        relative_port_id: u16,
+    },
 }
 
 /// A session: an I_T nexus of a local port.
@@ -167,6 +222,21 @@ pub struct Session {
     pub rport: Vec<u8>,
     /// The port that the session belongs to.
     pub port: Weak<LocalPort>,
+    /// The list of LUs has changed, and the initiator was not told yet.
+    pub inventory_changed: Cell<bool>,
+}
+
+impl Session {
+    /// A session of `port`, not yet registered.
+    pub fn new(id: u64, initiator: DeviceId, rport: Vec<u8>, port: &Rc<LocalPort>) -> Rc<Session> {
+        Rc::new(Session {
+            id,
+            initiator,
+            rport,
+            port: Rc::downgrade(port),
+            inventory_changed: Cell::new(false),
+        })
+    }
 }
 
 /// Whether a LU is served here, as stmf sees it.
@@ -210,6 +280,16 @@ pub struct DataBuffer {
     pub status_good_follows: Cell<bool>,
     /// How the transfer ended: a 64-bit status, 0 for success.
     pub status: Cell<u64>,
+    /// What is left of the message that this is a piece of, where the peer sent the data.
+    pub(crate) rest: RefCell<Option<Remainder>>,
+}
+
+/// The part of a scsi_data message that has not been given to the port yet.
+pub(crate) struct Remainder {
+    /// The data of the whole message.
+    pub(crate) message: Vec<u8>,
+    /// How much of it has gone to the port.
+    pub(crate) given: usize,
 }
 
 impl DataBuffer {
@@ -221,6 +301,7 @@ impl DataBuffer {
             to_initiator,
             status_good_follows: Cell::new(false),
             status: Cell::new(0),
+            rest: RefCell::new(None),
         })
     }
 }
@@ -229,7 +310,6 @@ impl DataBuffer {
 pub(crate) enum Work {
     New(Option<Rc<DataBuffer>>),
     TransferDone(Rc<DataBuffer>),
-    StatusDone,
     Abort,
 }
 
@@ -285,6 +365,10 @@ pub struct Task {
     pub transferred: Cell<u32>,
     /// Bytes that the command itself asks for; what the residual is computed from.
     pub command_length: Cell<u32>,
+    /// Buffers with data of the peer that the port has not finished with.
+    pub(crate) proxied_buffers: Cell<u32>,
+    /// Messages with data that came from the peer for this task.
+    pub(crate) proxied_messages: Cell<u32>,
     /// SCSI status, set before it is sent.
     pub status: Cell<u8>,
     /// Sense data, set before the status is sent.
@@ -298,6 +382,37 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task that nobody knows yet.
+    pub(crate) fn new(
+        number: u64,
+        command: Command,
+        port: Rc<LocalPort>,
+        session: Rc<Session>,
+        lu: Option<Rc<Lu>>,
+        started: Time,
+    ) -> Rc<Task> {
+        Rc::new(Task {
+            number,
+            command,
+            port,
+            session,
+            lu,
+            started,
+            proxy_msgid: Cell::new(0),
+            flags: Cell::default(),
+            transferred: Cell::new(0),
+            command_length: Cell::new(0),
+            proxied_buffers: Cell::new(0),
+            proxied_messages: Cell::new(0),
+            status: Cell::new(0),
+            sense: RefCell::default(),
+            port_private: RefCell::new(None),
+            lu_private: RefCell::new(None),
+            work: RefCell::default(),
+            worker: Cell::new(false),
+        })
+    }
+
     /// Changes the flags in place.
     pub(crate) fn update(&self, change: impl FnOnce(&mut TaskFlags)) {
         let mut flags = self.flags.get();
