@@ -208,8 +208,8 @@ impl SbdProvider {
         Some(action(&mut unit))
     }
 
-    /// While `on`, commands wait before the LU looks at them (task management does not);
-    /// switched off, they go on in the order in which they came.
+    /// While `on`, commands that come to an active LU wait before it looks at them (task
+    /// management does not); switched off, they go on in the order in which they came.
     pub fn hold(self: &Rc<Self>, kernel: &Kernel, on: bool) {
         self.holding.set(on);
         if on {
@@ -529,7 +529,9 @@ impl LuProvider for SbdProvider {
                     Err(completion) => send(kernel, task, completion).await,
                 };
             }
-            if self.holding.get() {
+            let active = task.lu.as_ref().and_then(|lu| self.access_state(lu.id))
+                == Some(AccessState::Active);
+            if self.holding.get() && active {
                 self.held.borrow_mut().push((task.clone(), initial));
                 return;
             }

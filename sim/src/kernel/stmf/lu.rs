@@ -61,7 +61,7 @@ impl Stmf<'_> {
         let state = self.state();
         let _lock = state.lock.lock().await;
         if state.alua_enabled.get() && lu.alua && lu.access.get() == Access::Active {
-            self.tell_peer_of_lu(lu, Body::DeregisterLun).await;
+            self.tell_peer_of_lu_removal(lu).await;
         }
         state
             .lus

@@ -86,9 +86,10 @@ impl Stmf<'_> {
                 .send_transfer_done(data.task_msgid, 0, status::FAILURE)
                 .await;
         };
-        if task.flags.get().status_sent {
-            let reason = "data for a task whose status is on the way to the initiator";
-            return self.trap(11, reason).await;
+        if task.flags.get().status_sent && !self.0.has_traps() {
+            self.0
+                .warn("data for a task whose status is on the way to the initiator: refused");
+            return;
         }
         if task.proxy_msgid.get() != 0 && self.is_second_after_write_data(&task) {
             return self

@@ -426,6 +426,19 @@ impl Task {
     }
 }
 
+impl fmt::Display for Task {
+    /// As `task 7 (cdb 28000000000000000100)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.command.management_function {
+            0 => {
+                let cdb = stmf_proxy::message::hex::encode(&self.command.cdb);
+                write!(f, "task {} (cdb {cdb})", self.number)
+            }
+            function => write!(f, "task {} (task management {function})", self.number),
+        }
+    }
+}
+
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
