@@ -8,11 +8,13 @@
 //! world only through the [`Observer`] that it tells what happens.
 
 pub mod doors;
+pub mod minimal;
 pub mod port;
 pub mod pppt;
 pub mod sbd;
 pub mod sbd_provider;
 pub mod stmf;
+pub mod transport_id;
 
 use crate::executor::{Executor, GroupId};
 use std::cell::{Cell, RefCell};
@@ -42,6 +44,9 @@ pub struct KernelConfig {
     pub dialect: Dialect,
     /// Whether READs on the standby path are proxied (the tunable of some kernels turns it off).
     pub proxy_reads: bool,
+    /// The proxy service is all there is of the node: stmf takes every command to its LU, and
+    /// what the peer says to it goes nowhere. So were the recordings of the active side made.
+    pub service_alone: bool,
 }
 
 impl Default for KernelConfig {
@@ -51,6 +56,7 @@ impl Default for KernelConfig {
             profile: Profile::Illumos,
             dialect: Dialect::Current,
             proxy_reads: true,
+            service_alone: false,
         }
     }
 }

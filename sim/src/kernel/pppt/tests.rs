@@ -1,2 +1,1 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Doors: skeleton.
