@@ -9,6 +9,7 @@
 
 pub mod doors;
 pub mod minimal;
+pub mod play;
 pub mod port;
 pub mod pppt;
 pub mod sbd;
