@@ -23,7 +23,7 @@ mod task;
 mod transmit;
 pub mod types;
 
-use super::Kernel;
+use super::{Kernel, transport_id};
 use crate::executor::sync::{Condition, Mutex};
 use crate::executor::{Executor, GroupId};
 use std::cell::{Cell, RefCell};
@@ -31,10 +31,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use stmf_proxy::message::status;
 use types::*;
-
-/// The smallest TransportID that stmf takes, in bytes: a header of 4 and the 20 of the shortest
-/// additional length that SPC allows.
-pub const TRANSPORT_ID_MIN: usize = 24;
 
 /// What stmf keeps.
 pub(crate) struct StmfState {
@@ -186,7 +182,7 @@ impl<'a> Stmf<'a> {
     pub async fn register_session(&self, session: &Rc<Session>) -> Result<(), u64> {
         let _lock = self.state().lock.lock().await;
         let port = session.port.upgrade().ok_or(status::NOT_FOUND)?;
-        if port.removing.get() || !transport_id_is_valid(&session.rport) {
+        if port.removing.get() || !transport_id::is_valid(&session.rport) {
             return Err(status::FAILURE);
         }
         port.sessions.borrow_mut().insert(0, session.clone());
@@ -220,19 +216,4 @@ impl<'a> Stmf<'a> {
             }
         }
     }
-}
-
-/// Whether `rport` is a TransportID (SPC-4, 7.6.4) that a session can have.
-fn transport_id_is_valid(rport: &[u8]) -> bool {
-    const PROTOCOL_ISCSI: u8 = 5;
-    if rport.len() < TRANSPORT_ID_MIN {
-        return false;
-    }
-    if rport[0] & 0x0f == PROTOCOL_ISCSI {
-        let additional = usize::from(u16::from_be_bytes([rport[2], rport[3]]));
-        return additional >= TRANSPORT_ID_MIN - 4
-            && additional.is_multiple_of(4)
-            && additional + 4 == rport.len();
-    }
-    rport.len() == TRANSPORT_ID_MIN
 }

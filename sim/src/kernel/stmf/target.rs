@@ -41,6 +41,7 @@ impl Stmf<'_> {
     pub(super) fn is_own_command(&self, task: &Rc<Task>) -> bool {
         task.command.management_function == 0
             && task.command.cdb.first() == Some(&opcode::REPORT_LUNS)
+            && !self.0.config().service_alone
     }
 
     /// Answers a command that is no LU's.
