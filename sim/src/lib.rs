@@ -3,3 +3,5 @@
 //! which the relay of `stmf-proxy` runs against it.
 
 pub mod executor;
+pub mod kernel;
+pub mod scsi;

@@ -2,6 +2,8 @@
 //! `stmf-sim`: the simulator's command line. One file per command beside this one; this file
 //! only parses arguments and hands over.
 
+mod kernel;
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -14,8 +16,14 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// The fake kernel on its own.
+    #[command(subcommand)]
+    Kernel(kernel::KernelCommand),
+}
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {}
+    match Arguments::parse().command {
+        Command::Kernel(command) => kernel::run(command),
+    }
 }

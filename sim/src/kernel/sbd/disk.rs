@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A disk as the nodes share it: its bytes, what is stored with it, and its damaged places.
+//!
+//! The metadata are what a real disk provider keeps in its own area of the disk: they outlive a
+//! node, so they are how a persistent reservation made with APTPL ("activate persist through
+//! power loss") gets from one node to the other at failover.
+
+use super::{PersistentState, Store, StoreError};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A disk that several nodes' logical units use.
+pub type SharedDisk = Rc<RefCell<Disk>>;
+
+/// What is stored with a disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Metadata {
+    /// The persistent reservations, if they were registered with APTPL.
+    pub reservations: Option<PersistentState>,
+    /// The saved value of WCE, "write cache enabled", of the caching mode page.
+    pub write_cache_enabled: bool,
+}
+
+impl Default for Metadata {
+    fn default() -> Metadata {
+        Metadata {
+            reservations: None,
+            write_cache_enabled: true,
+        }
+    }
+}
+
+/// Which access a fault hits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    /// Reading fails (03/11/00).
+    Read,
+    /// Writing fails (03/0C/00).
+    Write,
+}
+
+/// A damaged place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The bytes that it covers.
+    pub range: Range<u64>,
+    /// Which access fails.
+    pub kind: FaultKind,
+    /// How many accesses still fail; it is gone when none is left. `u32::MAX` never runs out.
+    pub times: u32,
+}
+
+/// Bytes, metadata and faults.
+pub struct Disk {
+    store: Box<dyn Store>,
+    /// What is stored with the disk.
+    pub metadata: Metadata,
+    faults: Vec<Fault>,
+    faults_met: u64,
+}
+
+impl Disk {
+    /// A sound disk with default metadata.
+    pub fn new(store: impl Store + 'static) -> Disk {
+        let metadata = Metadata::default();
+        Disk {
+            store: Box::new(store),
+            metadata,
+            faults: Vec::new(),
+            faults_met: 0,
+        }
+    }
+
+    /// The same, to be shared by logical units.
+    pub fn shared(store: impl Store + 'static) -> SharedDisk {
+        Rc::new(RefCell::new(Disk::new(store)))
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.store.size()
+    }
+
+    /// Damages a place.
+    pub fn damage(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// How many accesses failed because of damaged places.
+    pub fn faults_met(&self) -> u64 {
+        self.faults_met
+    }
+
+    /// Fills `out` with the bytes from `offset` on.
+    pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
+        self.meet_faults(FaultKind::Read, offset, out.len() as u64)?;
+        self.store.read(offset, out)
+    }
+
+    /// Whether the range could be read, without reading it.
+    pub fn verify(&mut self, offset: u64, length: u64) -> Result<(), StoreError> {
+        self.meet_faults(FaultKind::Read, offset, length)
+    }
+
+    /// Replaces the bytes from `offset` on.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.meet_faults(FaultKind::Write, offset, bytes.len() as u64)?;
+        self.store.write(offset, bytes)
+    }
+
+    /// Makes what was written lasting.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.store.flush()
+    }
+
+    fn meet_faults(&mut self, kind: FaultKind, offset: u64, length: u64) -> Result<(), StoreError> {
+        let end = offset.saturating_add(length);
+        let hit = self
+            .faults
+            .iter_mut()
+            .find(|f| f.kind == kind && f.times > 0 && f.range.start < end && offset < f.range.end);
+        let Some(fault) = hit else { return Ok(()) };
+        if fault.times != u32::MAX {
+            fault.times -= 1;
+        }
+        let damaged = fault.range.start.max(offset);
+        self.faults_met += 1;
+        self.faults.retain(|fault| fault.times > 0);
+        Err(StoreError::Medium { offset: damaged })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Fill, MemoryStore};
+    use super::*;
+
+    #[test]
+    fn a_fault_hits_its_range_and_kind_as_often_as_said() {
+        let mut disk = Disk::new(MemoryStore::new(4096, Fill::Zeros));
+        disk.damage(Fault {
+            range: 512..1024,
+            kind: FaultKind::Read,
+            times: 2,
+        });
+        let mut block = [0; 512];
+        assert_eq!(disk.read(0, &mut block), Ok(()));
+        assert_eq!(disk.read(1024, &mut block), Ok(()));
+        assert_eq!(disk.write(512, &block), Ok(()));
+        assert_eq!(
+            disk.read(1, &mut block),
+            Err(StoreError::Medium { offset: 512 })
+        );
+        assert_eq!(
+            disk.read(1023, &mut block),
+            Err(StoreError::Medium { offset: 1023 })
+        );
+        assert_eq!(disk.read(512, &mut block), Ok(()));
+        assert_eq!(disk.faults_met(), 2);
+    }
+}
