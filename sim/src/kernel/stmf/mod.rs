@@ -20,6 +20,8 @@ mod lu;
 mod proxy;
 mod target;
 mod task;
+#[cfg(test)]
+mod tests;
 mod transmit;
 pub mod types;
 

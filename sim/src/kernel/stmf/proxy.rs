@@ -96,6 +96,11 @@ impl Stmf<'_> {
                 .trap(10, "a second buffer for a task that carried write data")
                 .await;
         }
+        if task.proxied_buffers.get() > 0 && !self.0.has_traps() {
+            self.0
+                .warn("data for a task whose last data is still on the way: refused");
+            return;
+        }
         if task.proxied_buffers.get() >= PROXIED_BUFFERS_MAX {
             self.0
                 .warn("too much data of the peer on the way to one initiator: task aborted");
@@ -104,11 +109,16 @@ impl Stmf<'_> {
         task.proxied_buffers.set(task.proxied_buffers.get() + 1);
         let limit = task.port.buffer_size as usize;
         let given = data.data.len().min(limit);
-        let buffer = DataBuffer::new(data.data[..given].to_vec(), task.transferred.get(), true);
+        // Every message that comes before the port is done with the last begins at the same place
+        // (trap 14).
+        let start = task.transferred.get();
+        let buffer = DataBuffer::new(data.data[..given].to_vec(), start, true);
         if given < data.data.len() {
+            let message = data.data.clone();
             *buffer.rest.borrow_mut() = Some(Remainder {
-                message: data.data.clone(),
+                message,
                 given,
+                start,
             });
         }
         self.transfer(&task, buffer).await;
@@ -138,17 +148,23 @@ impl Stmf<'_> {
             .set(task.transferred.get().wrapping_add(length as u32));
         task.command_length
             .set(task.command_length.get().wrapping_add(length as u32));
-        if let Some(Remainder { message, given }) = rest
+        if let Some(Remainder {
+            message,
+            given,
+            start,
+        }) = rest
             && given < message.len()
         {
             let end = message.len().min(given + task.port.buffer_size as usize);
             let piece = message[given..end].to_vec();
-            // The offset counts from the start of this message, not of the command: right for
-            // the first message of a task, wrong from the second on.
-            let next = DataBuffer::new(piece, given as u32, true);
+            // The real kernel counts from the start of this message, not of the command: right
+            // for the first message of a task, wrong from the second on.
+            let offset = if self.0.has_traps() { 0 } else { start }.wrapping_add(given as u32);
+            let next = DataBuffer::new(piece, offset, true);
             *next.rest.borrow_mut() = Some(Remainder {
                 message,
                 given: end,
+                start,
             });
             return self.transfer(task, next).await;
         }

@@ -295,6 +295,8 @@ pub(crate) struct Remainder {
     pub(crate) message: Vec<u8>,
     /// How much of it has gone to the port.
     pub(crate) given: usize,
+    /// Where in the command's data the message begins.
+    pub(crate) start: u32,
 }
 
 impl DataBuffer {
