@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MPL-2.0
+//! An event with its place in the trace, borrowed and owned, and who takes such records.
+
+use super::event::{Event, NodeId};
+use super::packet;
+use crate::time::Time;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+/// An event with its place in the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Number of the event, from 1, in the order of recording. Events that were lost have none.
+    pub sequence: u64,
+    /// When it happened, since the origin that the section names.
+    pub time: Time,
+    /// Where; `None` for a world as a whole. 255 cannot be written.
+    pub node: Option<NodeId>,
+    /// The hash of the run up to and including this event, where the recorder keeps one (the
+    /// simulator does).
+    pub hash: Option<u64>,
+    /// What of the event's bulk was not recorded.
+    pub cut: Option<Cut>,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// A record of which everything is there.
+    pub fn new(sequence: u64, time: Time, node: Option<NodeId>, event: Event<'a>) -> Record<'a> {
+        Record {
+            sequence,
+            time,
+            node,
+            hash: None,
+            cut: None,
+            event,
+        }
+    }
+
+    /// How long the event's bulk was before anything was cut from it.
+    pub fn original_length(&self) -> usize {
+        let cut = self.cut.map_or(0, |cut| cut.length as usize);
+        self.event.bulk().len().saturating_add(cut)
+    }
+}
+
+/// A gap in the bulk of an event: bytes that were left out of the trace on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Before which of the bytes that were kept the gap is.
+    pub offset: u32,
+    /// How many bytes are missing, 1 or more.
+    pub length: u32,
+    /// Whether the gap is whole words of a byte array in a message, each of which stands for one
+    /// byte of data.
+    pub words: bool,
+    /// The first 16 bytes of the SHA-256 of what is missing: of the data bytes if
+    /// [`words`](Self::words), else of the bytes themselves.
+    pub digest: Option<[u8; 16]>,
+}
+
+impl Cut {
+    /// The bytes that were kept with zeros in the gap, so that a message can be decoded. The
+    /// data in it is *not* what was.
+    ///
+    /// `None` if that would be more than `limit` bytes.
+    pub fn fill(&self, kept: &[u8], limit: usize) -> Option<Vec<u8>> {
+        let length = kept.len().checked_add(self.length as usize)?;
+        if length > limit {
+            return None;
+        }
+        let (before, after) = kept.split_at_checked(self.offset as usize)?;
+        let mut filled = Vec::with_capacity(length);
+        filled.extend_from_slice(before);
+        filled.resize(length - after.len(), 0);
+        filled.extend_from_slice(after);
+        Some(filled)
+    }
+}
+
+/// Somebody who wants to hear of every event: a file, a ring of files, a counter, a diagram.
+pub trait Sink {
+    /// Told in the order of the sequence, in the middle of things: look, do not act. What goes
+    /// wrong is the sink's own affair.
+    fn record(&mut self, record: &Record<'_>);
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn record(&mut self, record: &Record<'_>) {
+        (**self).record(record);
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn record(&mut self, record: &Record<'_>) {
+        (**self).record(record);
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Rc<RefCell<S>> {
+    fn record(&mut self, record: &Record<'_>) {
+        self.borrow_mut().record(record);
+    }
+}
+
+/// Keeps everything.
+impl Sink for Vec<RecordBuf> {
+    fn record(&mut self, record: &Record<'_>) {
+        self.push(RecordBuf::from(record));
+    }
+}
+
+/// A record that owns what it tells of, in the packed form of files.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecordBuf {
+    time: Time,
+    packet: Vec<u8>,
+}
+
+impl RecordBuf {
+    /// `packet` was unpacked without error.
+    pub(super) fn from_packet(time: Time, packet: Vec<u8>) -> RecordBuf {
+        RecordBuf { time, packet }
+    }
+
+    /// The record.
+    pub fn get(&self) -> Record<'_> {
+        // The bytes were unpacked before, or packed here, so an error cannot come.
+        packet::unpack(&self.packet, self.time)
+            .unwrap_or_else(|_| Record::new(0, self.time, None, Event::Unreferenced))
+    }
+}
+
+impl From<&Record<'_>> for RecordBuf {
+    fn from(record: &Record<'_>) -> RecordBuf {
+        let mut bytes = Vec::new();
+        packet::pack(record, &mut bytes);
+        RecordBuf::from_packet(record.time, bytes)
+    }
+}
+
+impl fmt::Debug for RecordBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_filled_with_zeros() {
+        let cut = Cut {
+            offset: 2,
+            length: 3,
+            words: false,
+            digest: None,
+        };
+        assert_eq!(cut.fill(b"abcd", 7), Some(b"ab\0\0\0cd".to_vec()));
+        assert_eq!(cut.fill(b"abcd", 6), None, "over the limit");
+        assert_eq!(cut.fill(b"a", 100), None, "the gap is outside");
+    }
+}
