@@ -20,6 +20,7 @@
 //! ```
 
 mod body;
+mod data;
 mod decode;
 mod encode;
 mod error;
@@ -35,6 +36,7 @@ pub use body::{
     ReadyToTransfer, RegisterProxyPort, ScsiCommand, ScsiData, ScsiDataTransferDone, ScsiStatus,
     SessionMessage, Status,
 };
+pub use data::{DataRange, data_range};
 pub use error::{DecodeError, EncodeError, FieldError, FieldProblem};
 pub use peek::{Peek, Subject, peek};
 

@@ -160,6 +160,14 @@ pub struct Pairs<'a> {
     cursor: Cursor<'a>,
 }
 
+impl Pairs<'_> {
+    /// Where the next pair (or the end mark) begins, in bytes from the start of the packed list;
+    /// after the last pair was given and then nothing, where the list ends.
+    pub fn offset(&self) -> usize {
+        self.cursor.at
+    }
+}
+
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 

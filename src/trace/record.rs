@@ -3,6 +3,7 @@
 
 use super::event::{Event, NodeId};
 use super::packet;
+use super::snap::{Kept, Snap};
 use crate::time::Time;
 use std::cell::RefCell;
 use std::fmt;
@@ -136,7 +137,7 @@ impl RecordBuf {
 impl From<&Record<'_>> for RecordBuf {
     fn from(record: &Record<'_>) -> RecordBuf {
         let mut bytes = Vec::new();
-        packet::pack(record, &mut bytes);
+        packet::pack(record, &Kept::of(record, Snap::ALL), &mut bytes);
         RecordBuf::from_packet(record.time, bytes)
     }
 }

@@ -4,15 +4,16 @@
 use super::{FORMAT_VERSION, HEADER_LENGTH, MAX_SHORT, NO_MESSAGE_TYPE, NO_NODE, flags};
 use crate::message::{Subject, peek};
 use crate::status::Step;
+use crate::trace::snap::Kept;
 use crate::trace::{Event, Record};
 
-/// Appends a record in packed form.
-pub(in crate::trace) fn pack(record: &Record<'_>, out: &mut Vec<u8>) {
+/// Appends a record in packed form, with what is kept of its bulk.
+pub(in crate::trace) fn pack(record: &Record<'_>, kept: &Kept<'_>, out: &mut Vec<u8>) {
     let event = &record.event;
     let start = out.len();
     out.resize(start + HEADER_LENGTH, 0);
     let mut flag_bits = 0;
-    if let Some(cut) = record.cut {
+    if let Some(cut) = kept.cut {
         flag_bits |= flags::GAP;
         flag_bits |= if cut.words { flags::GAP_WORDS } else { 0 };
         flag_bits |= cut.digest.map_or(0, |_| flags::DIGEST);
@@ -24,7 +25,8 @@ pub(in crate::trace) fn pack(record: &Record<'_>, out: &mut Vec<u8>) {
     let fields_start = out.len();
     let Told { number, outcome } = pack_fields(event, &mut Fields(out));
     let fields_length = (out.len() - fields_start) as u32;
-    out.extend_from_slice(event.bulk());
+    out.extend_from_slice(kept.before);
+    out.extend_from_slice(kept.after);
 
     let hints = Hints::of(event);
     flag_bits |= match outcome {

@@ -3,12 +3,13 @@ use super::pack::{lane, step_number};
 use super::*;
 use crate::status::Step;
 use crate::time::Time;
-use crate::trace::{Cut, Event, Record, RecordBuf, arbitrary};
+use crate::trace::snap::Kept;
+use crate::trace::{Cut, Event, Record, RecordBuf, Snap, arbitrary};
 use proptest::prelude::*;
 
 fn packed(record: &Record<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    pack(record, &mut bytes);
+    pack(record, &Kept::of(record, Snap::ALL), &mut bytes);
     bytes
 }
 
