@@ -43,8 +43,15 @@ impl Encoder {
         })
     }
 
-    pub(super) fn section(&self) -> &Section {
-        &self.section
+    /// How many interfaces were described.
+    pub(super) fn interfaces(&self) -> usize {
+        self.interfaces.len()
+    }
+
+    /// What was appended after the first `described` interfaces will not be written.
+    pub(super) fn forget_interfaces(&mut self, described: usize) {
+        self.interfaces
+            .retain(|_, number| (*number as usize) < described);
     }
 
     /// Begins the section anew: its header, and the interfaces of its nodes.

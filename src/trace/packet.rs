@@ -5,7 +5,7 @@
 mod pack;
 mod unpack;
 
-pub(super) use pack::pack;
+pub(super) use pack::{pack, renumber, size_bound};
 pub(super) use unpack::unpack;
 
 /// The version of the format that is written, and the highest that can be read.

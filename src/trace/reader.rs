@@ -125,6 +125,7 @@ pub struct Reader<R: Read> {
     interfaces: Vec<Interface>,
     /// Whether any interface of the section is ours.
     ours: bool,
+    found: Option<Found>,
     last: Option<(u64, Time)>,
     records: u64,
     notices: Vec<Notice>,
@@ -133,6 +134,7 @@ pub struct Reader<R: Read> {
 }
 
 /// Where the parts of a packet lie in its block.
+#[derive(Debug)]
 struct Found {
     time: Time,
     data: Range<usize>,
@@ -177,6 +179,7 @@ impl<R: Read> Reader<R> {
             section: Section::default(),
             interfaces: Vec::new(),
             ours: false,
+            found: None,
             last: None,
             records: 0,
             notices: Vec::new(),
@@ -226,30 +229,37 @@ impl<R: Read> Reader<R> {
     ///
     /// Where nothing more can be understood; after that, `None`.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, ReadError> {
-        if self.ended {
-            return Ok(None);
+        self.advance()?;
+        Ok(self.entry())
+    }
+
+    /// Goes to the next record; false at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_entry`](Self::next_entry).
+    pub fn advance(&mut self) -> Result<bool, ReadError> {
+        self.found = None;
+        if !self.ended {
+            let found = self.find_record();
+            self.ended = !matches!(found, Ok(Some(_)));
+            self.found = found?;
         }
-        let found = match self.find_record() {
-            Ok(Some(found)) => found,
-            other => {
-                self.ended = true;
-                return other.map(|_| None);
-            }
-        };
+        Ok(self.found.is_some())
+    }
+
+    /// The record that was read last.
+    pub fn entry(&self) -> Option<Entry<'_>> {
+        let found = self.found.as_ref()?;
         let body = self.blocks.body();
-        let data = body.get(found.data).unwrap_or_default();
-        let Ok(record) = packet::unpack(data, found.time) else {
-            // It was unpacked when it was found.
-            return Ok(None);
-        };
-        let comment = found.comment.and_then(|range| body.get(range));
-        let comment = comment.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let offset = found.offset;
-        Ok(Some(Entry {
+        // It was unpacked when it was found, so an error cannot come.
+        let record = packet::unpack(body.get(found.data.clone())?, found.time).ok()?;
+        let comment = found.comment.clone().and_then(|range| body.get(range));
+        Some(Entry {
             record,
-            comment,
-            offset,
-        }))
+            comment: comment.and_then(|bytes| std::str::from_utf8(bytes).ok()),
+            offset: found.offset,
+        })
     }
 
     /// Reads blocks up to the next packet that is a record.

@@ -86,11 +86,17 @@ pub trait Sink {
     /// Told in the order of the sequence, in the middle of things: look, do not act. What goes
     /// wrong is the sink's own affair.
     fn record(&mut self, record: &Record<'_>);
+
+    /// Nothing comes for a while: a sink that collects hands on what it has.
+    fn flush(&mut self) {}
 }
 
 impl<S: Sink + ?Sized> Sink for &mut S {
     fn record(&mut self, record: &Record<'_>) {
         (**self).record(record);
+    }
+    fn flush(&mut self) {
+        (**self).flush();
     }
 }
 
@@ -98,11 +104,17 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
     fn record(&mut self, record: &Record<'_>) {
         (**self).record(record);
     }
+    fn flush(&mut self) {
+        (**self).flush();
+    }
 }
 
 impl<S: Sink + ?Sized> Sink for Rc<RefCell<S>> {
     fn record(&mut self, record: &Record<'_>) {
         self.borrow_mut().record(record);
+    }
+    fn flush(&mut self) {
+        self.borrow_mut().flush();
     }
 }
 
@@ -124,6 +136,22 @@ impl RecordBuf {
     /// `packet` was unpacked without error.
     pub(super) fn from_packet(time: Time, packet: Vec<u8>) -> RecordBuf {
         RecordBuf { time, packet }
+    }
+
+    /// Gives it another place in a trace.
+    pub(super) fn place(&mut self, sequence: u64, time: Time) {
+        self.time = time;
+        packet::renumber(&mut self.packet, sequence);
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> usize {
+        self.packet.len()
+    }
+
+    /// How many bytes the record of an event will have, or more.
+    pub(super) fn size_of(event: &Event<'_>) -> usize {
+        packet::size_bound(event)
     }
 
     /// The record.

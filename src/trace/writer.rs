@@ -210,6 +210,10 @@ impl<W: Write> Sink for Writer<W> {
     fn record(&mut self, record: &Record<'_>) {
         self.write(record, None);
     }
+
+    fn flush(&mut self) {
+        Writer::flush(self);
+    }
 }
 
 impl<W: Write> Drop for Writer<W> {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From a record to bytes.
 
-use super::{FORMAT_VERSION, HEADER_LENGTH, MAX_SHORT, NO_MESSAGE_TYPE, NO_NODE, flags};
+use super::{
+    FORMAT_VERSION, GAP_LENGTH, HEADER_LENGTH, MAX_SHORT, NO_MESSAGE_TYPE, NO_NODE, flags,
+};
 use crate::message::{Subject, peek};
 use crate::status::Step;
 use crate::trace::snap::Kept;
@@ -63,6 +65,26 @@ pub(in crate::trace) fn pack(record: &Record<'_>, kept: &Kept<'_>, out: &mut Vec
     header[40..48].copy_from_slice(&hints.session.to_be_bytes());
     header[48..56].copy_from_slice(&hints.task.to_be_bytes());
     header[56..64].copy_from_slice(&record.hash.unwrap_or_default().to_be_bytes());
+}
+
+/// Writes another sequence number into a packed record.
+pub(in crate::trace) fn renumber(packet: &mut [u8], sequence: u64) {
+    if let Some(bytes) = packet.get_mut(16..24) {
+        bytes.copy_from_slice(&sequence.to_be_bytes());
+    }
+}
+
+/// The most bytes that the packed record of an event takes.
+pub(in crate::trace) fn size_bound(event: &Event<'_>) -> usize {
+    let named = match *event {
+        Event::SessionOpened { port, name, .. } => port.len() + name.len(),
+        Event::Command { cdb, .. } => cdb.len(),
+        Event::CommandDone { sense, .. } => sense.len(),
+        Event::PortAdded { port, .. } | Event::PortRemoved { port } => port.len(),
+        Event::Other { fields, .. } => fields.len(),
+        _ => 0,
+    };
+    HEADER_LENGTH + GAP_LENGTH + MOST_FIXED_FIELDS + named + event.bulk().len()
 }
 
 /// What of an event stands in the header.
@@ -127,6 +149,10 @@ pub(super) fn lane(kind: u8, name: &[u8]) -> u32 {
     });
     hash.max(1)
 }
+
+/// The most bytes that the fields of an event take, but for CDBs, names and sense data: those of
+/// a command.
+const MOST_FIXED_FIELDS: usize = 4 + 8 + 8 + 1 + 4 + 4;
 
 /// Appends fields.
 struct Fields<'a>(&'a mut Vec<u8>);

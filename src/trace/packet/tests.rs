@@ -167,6 +167,7 @@ proptest! {
         let event = arbitrary::event(kind, &from);
         let record = Record { hash, ..Record::new(sequence, Time::from_nanos(3), node, event) };
         let bytes = packed(&record);
+        prop_assert!(bytes.len() <= size_bound(&event));
         prop_assert_eq!(unpack(&bytes, Time::from_nanos(3)), Ok(record));
         let owned = RecordBuf::from(&record);
         prop_assert_eq!(owned.get(), record);

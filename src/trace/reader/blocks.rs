@@ -156,7 +156,7 @@ impl<R: Read> Blocks<R> {
         self.block_type = self.endian.u32(&head).unwrap_or_default();
         let length = self.endian.u32(&head[4..]).unwrap_or_default();
         let least = LEAST_BLOCK + kept;
-        if length < least || length % 4 != 0 {
+        if length < least || !length.is_multiple_of(4) {
             return Err(self.error(ReadProblem::BlockLength { found: length }));
         }
         let left = length - least;
