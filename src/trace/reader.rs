@@ -266,12 +266,18 @@ impl<R: Read> Reader<R> {
     fn find_record(&mut self) -> Result<Option<Found>, ReadError> {
         while self.blocks.next()? {
             let offset = self.blocks.start();
+            let block_type = self.blocks.block_type();
             if let Some(length) = self.blocks.passed_over() {
+                // Without these nothing that follows can be understood.
+                if matches!(block_type, block::SECTION_HEADER | block::INTERFACE) {
+                    let problem = ReadProblem::ShortBlock;
+                    return Err(ReadError { offset, problem });
+                }
                 let limit = self.limits.max_block;
                 self.notice(offset, NoticeKind::BlockTooLong { length, limit });
                 continue;
             }
-            match self.blocks.block_type() {
+            match block_type {
                 block::SECTION_HEADER => self.section_header()?,
                 block::INTERFACE => self.interface()?,
                 block::PACKET => {

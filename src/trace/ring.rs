@@ -122,15 +122,32 @@ pub fn file_number(name: &str) -> Option<u64> {
     (file_name(number) == name).then_some(number)
 }
 
+/// Whether there is no room on the disk.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+/// Takes a file away, unless somebody else was quicker.
+fn remove(folder: &mut impl Folder, number: u64) -> io::Result<()> {
+    match folder.remove(&file_name(number)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// After a failure this many events at most are lost before the ring tries again.
 const MOST_BETWEEN_ATTEMPTS: u64 = 1024;
 
 /// Records into a ring of files.
 ///
 /// There are never more files, and never longer ones, than the settings say. When a disk is full
-/// the oldest file gives way before its time, and if that does not help (or the output fails
-/// otherwise) events are lost and counted until it does: the next file says how many. As with a
-/// [`Writer`](super::Writer), only whole blocks are handed on, and nothing panics.
+/// the oldest files give way before their time, and nothing is lost. Where that does not help, or
+/// the output fails otherwise, events are lost and counted until it does: the next file says how
+/// many. As with a [`Writer`](super::Writer), only whole blocks are handed on, and nothing
+/// panics.
 #[derive(Debug)]
 pub struct Ring<F: Folder = DirectoryFolder> {
     folder: F,
@@ -233,12 +250,7 @@ impl<F: Folder> Ring<F> {
     /// Takes the oldest files away until there are no more than `files`.
     fn make_room(&mut self, files: usize) -> io::Result<()> {
         while self.numbers.len() > files {
-            let oldest = file_name(self.numbers[0]);
-            match self.folder.remove(&oldest) {
-                // Somebody else was quicker.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => other?,
-            }
+            remove(&mut self.folder, self.numbers[0])?;
             self.numbers.remove(0);
         }
         Ok(())
@@ -254,7 +266,15 @@ impl<F: Folder> Ring<F> {
         let encoder = Encoder::new(self.section.clone());
         let mut encoder = encoder.map_err(io::Error::other)?;
         let name = file_name(self.next);
-        let file = self.folder.create(&name)?;
+        let file = loop {
+            match self.folder.create(&name) {
+                Err(error) if is_full(&error) && !self.numbers.is_empty() => {
+                    self.failure = Some(self.written.error(error));
+                    self.make_room(self.numbers.len() - 1)?;
+                }
+                other => break other?,
+            }
+        };
         self.numbers.push(self.next);
         self.next += 1;
         let mut buffer = Buffer::default();
@@ -275,7 +295,8 @@ impl<F: Folder> Ring<F> {
         })
     }
 
-    /// Hands on what was collected. If that fails the current file is given up.
+    /// Hands on what was collected. On a full disk the oldest files give way. If this fails the
+    /// current file is to be given up.
     fn hand_on(&mut self) -> io::Result<()> {
         let Some(current) = &mut self.current else {
             return Ok(());
@@ -283,20 +304,26 @@ impl<F: Folder> Ring<F> {
         if current.buffer.blocks.is_empty() {
             return Ok(());
         }
-        let handed = current.file.write_all(&current.buffer.blocks);
-        match handed.and_then(|()| current.file.flush()) {
-            Ok(()) => {
-                self.written.bytes += current.buffer.blocks.len() as u64;
-                self.written.records += current.buffer.records;
-                current.buffer.clear();
-                Ok(())
-            }
-            Err(error) => {
-                self.written.lost += current.buffer.records;
-                self.current = None;
-                Err(error)
+        let mut done = 0;
+        while let Some(rest) = current.buffer.blocks.get(done..).filter(|r| !r.is_empty()) {
+            match current.file.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(more) => done += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The file that is being written is the newest.
+                Err(error) if is_full(&error) && self.numbers.len() > 1 => {
+                    self.failure = Some(self.written.error(error));
+                    remove(&mut self.folder, self.numbers[0])?;
+                    self.numbers.remove(0);
+                }
+                Err(error) => return Err(error),
             }
         }
+        current.file.flush()?;
+        self.written.bytes += done as u64;
+        self.written.records += current.buffer.records;
+        current.buffer.clear();
+        Ok(())
     }
 
     /// Hands on what was collected.
@@ -306,23 +333,14 @@ impl<F: Folder> Ring<F> {
         }
     }
 
-    /// Something failed: notes it, and makes room on a full disk. The file that was being
-    /// written is not the oldest as long as there is another, and what it has can be read.
+    /// Something failed: gives the current file up, whose whole blocks can still be read, and
+    /// waits longer each time before the next attempt.
     fn fail(&mut self, source: io::Error) {
-        let full = matches!(
-            source.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-        );
+        if let Some(current) = self.current.take() {
+            self.written.lost += current.buffer.records;
+        }
         self.failure = Some(self.written.error(source));
-        self.current = None;
-        let again = full && self.numbers.len() > 1 && {
-            let fewer = self.numbers.len() - 1;
-            self.make_room(fewer).is_ok()
-        };
-        self.waited = match again {
-            true => 0,
-            false => (self.waited * 2).clamp(1, MOST_BETWEEN_ATTEMPTS),
-        };
+        self.waited = (self.waited * 2).clamp(1, MOST_BETWEEN_ATTEMPTS);
         self.wait = self.waited;
     }
 

@@ -106,6 +106,12 @@ impl<R: Read> Blocks<R> {
         }
     }
 
+    /// How much memory the current block may take.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.body.capacity()
+    }
+
     fn error(&self, problem: ReadProblem) -> ReadError {
         ReadError {
             offset: self.start,
