@@ -1,6 +1,31 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Recorded traffic: what happened on a node or in a simulated world of them, event by event, in
-//! files that Wireshark opens.
+//! files that Wireshark opens. The format is told in `docs/trace-format.md`.
+//!
+//! The model: an [`Event`] with its place is a [`Record`]; whoever wants to hear of them is a
+//! [`Sink`]. The simulator makes records itself; on a real node [`RecordingPlatform`] tells a
+//! [`Recorder`] what passes, which makes records of it. [`Writer`] and [`Ring`] are sinks that
+//! write files, [`Reader`] and [`Files`] read them.
+//!
+//! Invariants: an event is handed to the file system in one whole block or not at all; nothing
+//! here panics, whatever is read, and memory is bounded whatever its lengths say; nothing that
+//! goes wrong with a recording reaches what is recorded. Nothing here knows the relay.
+//!
+//! ```
+//! use stmf_proxy::time::Time;
+//! use stmf_proxy::trace::{Event, Reader, Record, Section, Sink, Writer};
+//!
+//! let mut file = Vec::new();
+//! let mut writer = Writer::new(&mut file, Section::new("an example"))?;
+//! writer.record(&Record::new(1, Time::ZERO, Some(0), Event::Boot { boot: 1 }));
+//! writer.finish()?;
+//!
+//! let mut reader = Reader::new(&*file)?;
+//! while let Some(entry) = reader.next_entry()? {
+//!     println!("{} {:?}", entry.record.time, entry.record.event);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod block;
 mod encoder;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 //! An event with its place in the trace, borrowed and owned, and who takes such records.
 
+use super::encoder::MAX_BULK;
 use super::event::{Event, NodeId};
 use super::packet;
 use super::snap::{Kept, Snap};
 use crate::time::Time;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -37,6 +39,16 @@ impl<'a> Record<'a> {
             hash: None,
             cut: None,
             event,
+        }
+    }
+
+    /// The message that the event hands over, in a form that can be decoded: zeros stand for what
+    /// was cut. `None` if there is no message, or if it was longer than [`MAX_BULK`].
+    pub fn message(&self) -> Option<Cow<'a, [u8]>> {
+        let kept = self.event.message()?;
+        match self.cut {
+            None => Some(Cow::Borrowed(kept)),
+            Some(cut) => cut.fill(kept, MAX_BULK).map(Cow::Owned),
         }
     }
 

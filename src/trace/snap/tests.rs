@@ -50,6 +50,7 @@ fn a_cut_message_decodes_and_shows_all_but_the_data() {
         let mut expected = data.clone();
         expected[keep as usize..].fill(0);
         assert_eq!(filled, message(&expected));
+        assert_eq!(cut.message().unwrap(), filled);
     }
     let keep_all = Snap {
         keep: Some(10),
