@@ -188,9 +188,7 @@ impl SbdProvider {
             .get(&id)
             .cloned()
             .ok_or(LuError::Unknown)?;
-        unit.unit
-            .borrow_mut()
-            .begin_transition(AccessState::ToStandby);
+        unit.unit.borrow_mut().begin_standby();
         kernel.stmf().lu_became_standby(&unit.lu).await;
         Ok(())
     }
@@ -210,8 +208,8 @@ impl SbdProvider {
         Some(action(&mut unit))
     }
 
-    /// While `on`, commands wait before the LU looks at them (task management does not);
-    /// switched off, they go on in the order in which they came.
+    /// While `on`, commands that come to an active LU wait before it looks at them (task
+    /// management does not); switched off, they go on in the order in which they came.
     pub fn hold(self: &Rc<Self>, kernel: &Kernel, on: bool) {
         self.holding.set(on);
         if on {
@@ -531,7 +529,9 @@ impl LuProvider for SbdProvider {
                     Err(completion) => send(kernel, task, completion).await,
                 };
             }
-            if self.holding.get() {
+            let active = task.lu.as_ref().and_then(|lu| self.access_state(lu.id))
+                == Some(AccessState::Active);
+            if self.holding.get() && active {
                 self.held.borrow_mut().push((task.clone(), initial));
                 return;
             }
@@ -601,6 +601,12 @@ impl LuProvider for SbdProvider {
             if unit.knows(&nexus) {
                 unit.session_ended(session.id);
             }
+        }
+    }
+
+    fn reset(&self, _: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
+        if let Some(unit) = self.lus.borrow().get(&lu.id) {
+            unit.unit.borrow_mut().reset(Some(by.id));
         }
     }
 
@@ -677,6 +683,6 @@ impl Environment for Neighbourhood {
             ids.sort_unstable();
             ids
         };
-        LogicalUnit::groups_where_active(node, ids(false), 1 - node.min(1), ids(true))
+        TargetPortGroup::of_two_nodes(node, ids(false), 1 - node.min(1), ids(true))
     }
 }

@@ -12,6 +12,7 @@ pub mod reports;
 pub mod reservation;
 mod sense;
 mod status;
+pub mod transport;
 
 pub use sense::{Sense, SenseKey};
 pub use status::{Completion, Status};

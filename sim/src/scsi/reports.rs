@@ -166,6 +166,22 @@ impl TargetPortGroup {
         }
     }
 
+    /// The groups of two nodes, lowest id first, as a logical unit lists them that is active on the
+    /// node of group `own`: that one active, the other standby.
+    pub fn of_two_nodes(
+        own: u16,
+        own_ports: Vec<u16>,
+        other: u16,
+        other_ports: Vec<u16>,
+    ) -> Vec<TargetPortGroup> {
+        let mut groups = vec![
+            TargetPortGroup::active(own, own_ports),
+            TargetPortGroup::standby(other, other_ports),
+        ];
+        groups.sort_by_key(|group| group.id);
+        groups
+    }
+
     /// The data of REPORT TARGET PORT GROUPS; with the extended header if the CDB asked for it.
     pub fn list_to_bytes(groups: &[TargetPortGroup], extended_header: bool) -> Vec<u8> {
         let mut bytes = vec![0; 4];

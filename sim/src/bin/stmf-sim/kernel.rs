@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::io;
 use std::process::ExitCode;
 use stmf_proxy::message::Dialect;
-use stmf_sim::kernel::play::{PlayError, ServicePlayer, play};
+use stmf_sim::kernel::play::{NodePlayer, PlayError, ServicePlayer, play};
 use stmf_sim::kernel::{KernelConfig, Profile};
 
 /// What is done with a kernel.
@@ -25,6 +25,10 @@ pub struct Play {
     /// Which mistakes the kernel makes
     #[arg(long, value_enum, default_value = "illumos")]
     profile: ProfileName,
+    /// Plays the whole node, on which nothing is set up: ports, LUs, initiators, ALUA and time
+    /// are steps too
+    #[arg(long)]
+    node: bool,
     /// How its messages are encoded
     #[arg(long, value_enum, default_value = "current")]
     dialect: DialectName,
@@ -69,8 +73,12 @@ const EXIT_BAD_INPUT: u8 = 2;
 /// Runs the command.
 pub fn run(command: KernelCommand) -> ExitCode {
     let KernelCommand::Play(settings) = command;
-    let mut player = ServicePlayer::new(settings.config());
-    match play(&mut player, io::stdin().lock(), io::stdout().lock()) {
+    let (input, output) = (io::stdin().lock(), io::stdout().lock());
+    let played = match settings.node {
+        true => play(&mut NodePlayer::new(settings.config()), input, output),
+        false => play(&mut ServicePlayer::new(settings.config()), input, output),
+    };
+    match played {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has seen enough.
         Err(PlayError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {

@@ -19,6 +19,9 @@ pub enum InputError {
     /// The bytes of a message are not hexadecimal.
     #[error("\"wire\" is not hexadecimal: {0}")]
     Wire(#[from] hex::HexError),
+    /// A value of a step of a whole node that cannot be used.
+    #[error(transparent)]
+    Node(#[from] super::StepError),
     /// Not an error number.
     #[error("\"errno\" is {name:?}; expected a name such as EAGAIN")]
     Errno {

@@ -10,7 +10,7 @@ use crate::kernel::doors::{
 };
 use crate::kernel::pppt::{Command, Handle, Ioctl};
 use crate::kernel::{Kernel, KernelConfig};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -204,8 +204,26 @@ impl Machinery {
             .inject(DoorFault::Errno { errno, times });
     }
 
+    /// Upcalls ("U"), and what others note between them, since it was last taken.
+    pub fn order(&self) -> Rc<RefCell<String>> {
+        self.recorder.order()
+    }
+
+    /// Lets virtual time pass, housekeeping and all.
+    pub fn pass_time(&mut self, duration: Duration) {
+        self.executor.run_until(self.executor.now() + duration);
+    }
+
     /// What came of a step, as far as recordings of both kinds tell it.
     pub fn outcome(&mut self, result: Option<Result<(), Errno>>) -> Common {
+        self.outcome_named(result.map(|result| match result {
+            Ok(()) => "ok".into(),
+            Err(errno) => errno_name(errno),
+        }))
+    }
+
+    /// The same for a step whose result has a name of its own.
+    pub fn outcome_named(&mut self, result: Option<String>) -> Common {
         self.step += 1;
         let notes = self.recorder.take();
         let pppt = self.kernel.pppt();
@@ -215,12 +233,7 @@ impl Machinery {
             Some(Ending::Panic(reason)) => (Some(reason.clone()), false, Vec::new()),
             Some(Ending::Hang(blocked)) => (None, true, blocked.clone()),
         };
-        let result = match result {
-            _ if self.ending.is_some() => None,
-            None => None,
-            Some(Ok(())) => Some("ok".into()),
-            Some(Err(errno)) => Some(errno_name(errno)),
-        };
+        let result = result.filter(|_| self.ending.is_none());
         Common {
             step: self.step,
             result,

@@ -3,17 +3,22 @@
 //! told, in the JSON form of the recordings in fixtures/golden.
 //!
 //! A recording of the active side ([`ServicePlayer`]) is played on a node whose STMF service
-//! runs, with ALUA on and one LU of the minimal provider. What is played and what comes of it is
+//! runs, with ALUA on and one LU of the minimal provider; one of a whole node ([`NodePlayer`]) on
+//! a node on which nothing is set up. What is played and what comes of it is
 //! a function of the steps alone.
 
 mod input;
 mod machinery;
+mod node;
+mod node_player;
 mod output;
 mod recorder;
 mod service;
 
 pub use input::{Input, InputError};
 pub use machinery::{Ending, Machinery, REST_LIMIT};
+pub use node::{Node, NodeStep, StepError};
+pub use node_player::{NodeOutput, NodePlayer};
 pub use output::{Common, Output, TargetState};
 pub use recorder::Recorder;
 pub use service::ServicePlayer;

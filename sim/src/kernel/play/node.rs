@@ -160,6 +160,26 @@ pub enum NodeStep {
     },
 }
 
+impl NodeStep {
+    /// The values of "op" that only a whole node knows.
+    pub const OPERATIONS: [&'static str; 14] = [
+        "alua",
+        "add_port",
+        "remove_port",
+        "add_lu",
+        "remove_lu",
+        "lu_active",
+        "lu_standby",
+        "session",
+        "end_session",
+        "scsi",
+        "tm",
+        "abort",
+        "advance",
+        "port_hold",
+    ];
+}
+
 /// The state in which a LU is added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,20 +280,34 @@ impl PortListener for Listener {
     fn port_event(&self, _: &Rc<Session>, command: &Command, tag: Tag, event: PortEvent<'_>) {
         let blank = InitiatorEvent::new(tag);
         let event = match event {
-            PortEvent::ReadyToTransfer { offset, length } => {
-                InitiatorEvent { r2t: Some([offset, length]), ..blank }
-            }
-            PortEvent::Data { offset, data, good_with } => {
-                let moved =
-                    InitiatorEvent { offset: Some(offset), data: Some(hex::encode(data)), ..blank };
+            PortEvent::ReadyToTransfer { offset, length } => InitiatorEvent {
+                r2t: Some([offset, length]),
+                ..blank
+            },
+            PortEvent::Data {
+                offset,
+                data,
+                good_with,
+            } => {
+                let moved = InitiatorEvent {
+                    offset: Some(offset),
+                    data: Some(hex::encode(data)),
+                    ..blank
+                };
                 match good_with {
-                    Some(residual) => {
-                        InitiatorEvent { status: Some(0), ..moved }.residual(residual)
+                    Some(residual) => InitiatorEvent {
+                        status: Some(0),
+                        ..moved
                     }
+                    .residual(residual),
                     None => moved,
                 }
             }
-            PortEvent::Status { status, sense, residual } => {
+            PortEvent::Status {
+                status,
+                sense,
+                residual,
+            } => {
                 let function = command.management_function;
                 InitiatorEvent {
                     function: (function != 0).then_some(function),
@@ -283,7 +317,10 @@ impl PortListener for Listener {
                 }
                 .residual(residual)
             }
-            PortEvent::Aborted => InitiatorEvent { aborted: Some(true), ..blank },
+            PortEvent::Aborted => InitiatorEvent {
+                aborted: Some(true),
+                ..blank
+            },
         };
         self.events.borrow_mut().push(event);
         self.order.borrow_mut().push('I');
@@ -355,7 +392,10 @@ impl Node {
     pub fn attach(kernel: &Kernel, order: Order) -> Node {
         Node {
             sbd: SbdProvider::attach(kernel, Rc::new(AnyDisk)),
-            listener: Rc::new(Listener { events: RefCell::default(), order }),
+            listener: Rc::new(Listener {
+                events: RefCell::default(),
+                order,
+            }),
             ports: RefCell::default(),
             port_hold: Cell::new(false),
         }
@@ -370,7 +410,9 @@ impl Node {
     pub fn check(step: &NodeStep) -> Result<(), StepError> {
         match step {
             NodeStep::AddLu { guid, lun, .. } => {
-                lun.map_or(Ok(()), |lun| lun_bytes(lun).map(drop).ok_or(StepError::Lun(lun)))?;
+                lun.map_or(Ok(()), |lun| {
+                    lun_bytes(lun).map(drop).ok_or(StepError::Lun(lun))
+                })?;
                 parse_guid(guid).map(drop)
             }
             NodeStep::RemoveLu { guid }
@@ -401,7 +443,11 @@ impl Node {
     /// looked at with [`Node::check`] and make no sense do nothing.
     pub async fn apply(&self, kernel: &Kernel, step: &NodeStep) -> &'static str {
         match step {
-            NodeStep::Alua { enabled, state, node } => {
+            NodeStep::Alua {
+                enabled,
+                state,
+                node,
+            } => {
                 let on = match (enabled, state) {
                     (Some(enabled), _) => *enabled,
                     (None, Some(state @ 0..=1)) => *state == 1,
@@ -414,15 +460,25 @@ impl Node {
             }
             NodeStep::AddPort { port, alua } => self.add_port(kernel, port, *alua).await,
             NodeStep::RemovePort { port } => {
-                let Some(found) = self.port(port) else { return "no_port" };
+                let Some(found) = self.port(port) else {
+                    return "no_port";
+                };
                 let result = found.remove(kernel).await;
                 if result.is_ok() {
                     self.ports.borrow_mut().retain(|named| named.name != *port);
                 }
                 status_result(result)
             }
-            NodeStep::AddLu { guid, state, lun, arg, .. } => {
-                let Ok(id) = parse_guid(guid) else { return "EINVAL" };
+            NodeStep::AddLu {
+                guid,
+                state,
+                lun,
+                arg,
+                ..
+            } => {
+                let Ok(id) = parse_guid(guid) else {
+                    return "EINVAL";
+                };
                 if let Some(lun) = lun {
                     kernel.stmf().assign_number(id, *lun);
                 }
@@ -444,24 +500,44 @@ impl Node {
                 Ok(id) => lu_result(self.sbd.make_standby(kernel, id).await),
                 Err(_) => "EINVAL",
             },
-            NodeStep::Session { port, initiator, id } => {
-                self.login(kernel, port, initiator, *id).await
-            }
-            NodeStep::EndSession { port, initiator, no_abort } => {
-                let Some(found) = self.port(port) else { return "no_port" };
+            NodeStep::Session {
+                port,
+                initiator,
+                id,
+            } => self.login(kernel, port, initiator, *id).await,
+            NodeStep::EndSession {
+                port,
+                initiator,
+                no_abort,
+            } => {
+                let Some(found) = self.port(port) else {
+                    return "no_port";
+                };
                 let Some(session) = self.forget_session(port, initiator) else {
                     return "no_session";
                 };
                 found.logout(kernel, &session, !no_abort).await;
                 "ok"
             }
-            NodeStep::Scsi { port, initiator, tag, lun, cdb, expected, data, immediate, flags } => {
+            NodeStep::Scsi {
+                port,
+                initiator,
+                tag,
+                lun,
+                cdb,
+                expected,
+                data,
+                immediate,
+                flags,
+            } => {
                 let (Some(lun), Ok(cdb)) = (lun_bytes(*lun), parse_hex("cdb", cdb)) else {
                     return "EINVAL";
                 };
                 let mut request = Request::new(*tag, lun, cdb, *expected);
                 if let Some(data) = data {
-                    let Ok(data) = parse_hex("data", data) else { return "EINVAL" };
+                    let Ok(data) = parse_hex("data", data) else {
+                        return "EINVAL";
+                    };
                     request = request.with_data(data);
                 }
                 request.immediate = *immediate;
@@ -470,20 +546,36 @@ impl Node {
                 }
                 self.submit(kernel, port, initiator, request)
             }
-            NodeStep::Tm { port, initiator, tag, lun, function } => {
-                let Some(lun) = lun_bytes(*lun) else { return "EINVAL" };
+            NodeStep::Tm {
+                port,
+                initiator,
+                tag,
+                lun,
+                function,
+            } => {
+                let Some(lun) = lun_bytes(*lun) else {
+                    return "EINVAL";
+                };
                 let request = Request::management(*tag, lun, *function);
                 self.submit(kernel, port, initiator, request)
             }
             NodeStep::Abort { tag } => {
-                let found = self.ports.borrow().iter().any(|named| named.port.abort(kernel, *tag));
+                let found = self
+                    .ports
+                    .borrow()
+                    .iter()
+                    .any(|named| named.port.abort(kernel, *tag));
                 if found { "ok" } else { "no_task" }
             }
             NodeStep::Advance { .. } => "ok",
             NodeStep::PortHold { on } => {
                 self.port_hold.set(*on);
-                let ports: Vec<_> =
-                    self.ports.borrow().iter().map(|named| named.port.clone()).collect();
+                let ports: Vec<_> = self
+                    .ports
+                    .borrow()
+                    .iter()
+                    .map(|named| named.port.clone())
+                    .collect();
                 ports.iter().for_each(|port| port.hold(kernel, *on));
                 "ok"
             }
@@ -500,26 +592,29 @@ impl Node {
             Ok(port) => {
                 port.hold(kernel, self.port_hold.get());
                 let sessions = BTreeMap::new();
-                self.ports.borrow_mut().push(NamedPort { name: name.into(), port, sessions });
+                self.ports.borrow_mut().push(NamedPort {
+                    name: name.into(),
+                    port,
+                    sessions,
+                });
                 "ok"
             }
             Err(status) => status_result(Err(status)),
         }
     }
 
-    async fn login(
-        &self,
-        kernel: &Kernel,
-        port: &str,
-        initiator: &str,
-        id: u64,
-    ) -> &'static str {
-        let Some(found) = self.port(port) else { return "no_port" };
+    async fn login(&self, kernel: &Kernel, port: &str, initiator: &str, id: u64) -> &'static str {
+        let Some(found) = self.port(port) else {
+            return "no_port";
+        };
         if self.session(port, initiator).is_some() {
             return "exists";
         }
         let devid = iscsi_name(initiator, 0);
-        match found.login(kernel, id, devid, iscsi_transport_id(initiator)).await {
+        match found
+            .login(kernel, id, devid, iscsi_transport_id(initiator))
+            .await
+        {
             Ok(session) => {
                 let mut ports = self.ports.borrow_mut();
                 if let Some(named) = ports.iter_mut().find(|named| named.name == port) {
@@ -538,15 +633,22 @@ impl Node {
         initiator: &str,
         request: Request,
     ) -> &'static str {
-        let Some(found) = self.port(port) else { return "no_port" };
-        let Some(session) = self.session(port, initiator) else { return "no_session" };
+        let Some(found) = self.port(port) else {
+            return "no_port";
+        };
+        let Some(session) = self.session(port, initiator) else {
+            return "no_session";
+        };
         found.submit(kernel, &session, request);
         "ok"
     }
 
     fn port(&self, name: &str) -> Option<Rc<TargetPort>> {
         let ports = self.ports.borrow();
-        ports.iter().find(|named| named.name == name).map(|named| named.port.clone())
+        ports
+            .iter()
+            .find(|named| named.name == name)
+            .map(|named| named.port.clone())
     }
 
     fn session(&self, port: &str, initiator: &str) -> Option<Rc<Session>> {
@@ -557,7 +659,11 @@ impl Node {
 
     fn forget_session(&self, port: &str, initiator: &str) -> Option<Rc<Session>> {
         let mut ports = self.ports.borrow_mut();
-        ports.iter_mut().find(|named| named.name == port)?.sessions.remove(initiator)
+        ports
+            .iter_mut()
+            .find(|named| named.name == port)?
+            .sessions
+            .remove(initiator)
     }
 
     /// What there is to report; initiator events are reported once.
@@ -580,7 +686,9 @@ impl Node {
                 .map(|port| name(&port.id))
                 .collect(),
             lus: stmf.lus().iter().map(|lu| self.report_lu(lu)).collect(),
-            rtpids: local().map(|port| (name(&port.id), port.relative_port_id.get())).collect(),
+            rtpids: local()
+                .map(|port| (name(&port.id), port.relative_port_id.get()))
+                .collect(),
             alua: AluaReport { enabled, node },
             next_msgid: stmf.next_msgid(),
             outstanding: outstanding.into_iter().map(|(_, tag)| tag).collect(),

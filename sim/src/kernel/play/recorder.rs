@@ -3,6 +3,7 @@
 
 use crate::kernel::{KernelEvent, Observer};
 use std::cell::RefCell;
+use std::rc::Rc;
 use stmf_proxy::message::{Dialect, Message, status};
 use stmf_proxy::status::Errno;
 use stmf_proxy::time::Time;
@@ -28,6 +29,8 @@ pub struct Notes {
 pub struct Recorder {
     dialect: Dialect,
     notes: RefCell<Notes>,
+    /// A "U" for every attempt of an upcall; others add what happens between.
+    order: Rc<RefCell<String>>,
 }
 
 impl Recorder {
@@ -36,7 +39,13 @@ impl Recorder {
         Recorder {
             dialect,
             notes: RefCell::default(),
+            order: Rc::default(),
         }
+    }
+
+    /// The order of upcalls and of what others note.
+    pub fn order(&self) -> Rc<RefCell<String>> {
+        self.order.clone()
     }
 
     /// What happened since the last time.
@@ -50,7 +59,10 @@ impl Observer for Recorder {
         let mut notes = self.notes.borrow_mut();
         match event {
             KernelEvent::Log(line) => notes.log.push((*line).into()),
-            KernelEvent::Upcall { lock_held, .. } => notes.lock_held.push(*lock_held),
+            KernelEvent::Upcall { lock_held, .. } => {
+                notes.lock_held.push(*lock_held);
+                self.order.borrow_mut().push('U');
+            }
             KernelEvent::UpcallDone { bytes, outcome } => match outcome {
                 Ok(_) => match Message::decode(bytes, self.dialect) {
                     Ok(message) => notes.upcalls.push(message),

@@ -9,6 +9,7 @@ use crate::kernel::KernelConfig;
 use crate::kernel::minimal::MinimalLu;
 use crate::kernel::stmf::types::LuId;
 use std::rc::Rc;
+use stmf_proxy::status::Errno;
 
 /// The id of the LU of the recordings.
 const LU_ID: LuId = [0x60, 0x01, 0x44, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -55,51 +56,62 @@ impl Player for ServicePlayer {
     type Output = Output;
 
     fn step(&mut self, line: &str) -> Result<Output, InputError> {
-        let machinery = &mut self.machinery;
         let result = match Input::parse(line)? {
-            Input::Open => machinery.open(),
-            Input::Close => machinery.close(),
-            Input::Install { fd, ioctl } => {
-                let command = match fd {
-                    None => OwnedCommand::InstallDoor,
-                    Some(_) => OwnedCommand::InstallOther,
-                };
-                machinery.ioctl(ioctl.version, ioctl.privileged, command)
-            }
-            Input::Ioctl { ioctl, .. } => {
-                machinery.ioctl(ioctl.version, ioctl.privileged, OwnedCommand::Other)
-            }
-            Input::Post { msg, wire, ioctl } => {
-                let bytes = posted_bytes(msg, wire, machinery.kernel().config().dialect)?;
-                machinery.ioctl(
-                    ioctl.version,
-                    ioctl.privileged,
-                    OwnedCommand::Message(bytes),
-                )
-            }
             Input::LuHold { on } => {
                 self.lu.hold(on);
-                let (kernel, lu) = (machinery.kernel().clone(), self.lu.clone());
-                machinery
+                let (kernel, lu) = (self.machinery.kernel().clone(), self.lu.clone());
+                self.machinery
                     .perform(async move { lu.release(&kernel).await })
                     .map(Ok)
             }
-            Input::Door {
-                result,
-                errno,
-                times,
-            } => {
-                match door_answer(result, errno, times)? {
-                    DoorAnswer::Result(result) => machinery.set_door_result(result),
-                    DoorAnswer::Errno(errno, times) => machinery.fail_door(errno, times),
-                }
-                Some(Ok(()))
-            }
+            input => do_service_step(&mut self.machinery, input)?,
         };
-        Ok(machinery.outcome(result))
+        Ok(self.machinery.outcome(result))
     }
 
     fn has_ended(&self) -> bool {
         self.machinery.ending().is_some()
     }
+}
+
+/// Does a step about the device and the door, which is the same for all players.
+pub(super) fn do_service_step(
+    machinery: &mut Machinery,
+    input: Input,
+) -> Result<Option<Result<(), Errno>>, InputError> {
+    Ok(match input {
+        Input::Open => machinery.open(),
+        Input::Close => machinery.close(),
+        Input::Install { fd, ioctl } => {
+            let command = match fd {
+                None => OwnedCommand::InstallDoor,
+                Some(_) => OwnedCommand::InstallOther,
+            };
+            machinery.ioctl(ioctl.version, ioctl.privileged, command)
+        }
+        Input::Ioctl { ioctl, .. } => {
+            machinery.ioctl(ioctl.version, ioctl.privileged, OwnedCommand::Other)
+        }
+        Input::Post { msg, wire, ioctl } => {
+            let bytes = posted_bytes(msg, wire, machinery.kernel().config().dialect)?;
+            machinery.ioctl(
+                ioctl.version,
+                ioctl.privileged,
+                OwnedCommand::Message(bytes),
+            )
+        }
+        // LUs are the players' own.
+        Input::LuHold { .. } => Some(Ok(())),
+        Input::Door {
+            result,
+            errno,
+            times,
+        } => {
+            match door_answer(result, errno, times)? {
+                DoorAnswer::Result(result) => machinery.set_door_result(result),
+                DoorAnswer::Errno(errno, times) => machinery.fail_door(errno, times),
+            }
+            Some(Ok(()))
+        }
+    })
 }

@@ -3,218 +3,15 @@
 
 use super::attention::Attention;
 use super::cdb::{Cdb, Command, Extent, ListCommand};
-use super::mode::ModePages;
-use super::persistent::PersistentReservations;
 use super::{
-    AccessState, Config, Environment, Execution, LogicalUnit, Nexus, NexusState, Outcome,
-    PersistentState, ReadSource, ReadTransfer, SharedDisk, StoreError, WriteSink, WriteTransfer,
-    disposition, inquiry,
+    AccessState, Environment, Execution, LogicalUnit, Nexus, Outcome, ReadSource, ReadTransfer,
+    StoreError, WriteSink, WriteTransfer, disposition, inquiry,
 };
 use crate::scsi::opcode::{INQUIRY, REPORT_LUNS, REQUEST_SENSE};
-use crate::scsi::reports::{Capacity, TargetPortGroup};
+use crate::scsi::reports::TargetPortGroup;
 use crate::scsi::{Completion, Sense};
 
-/// Why a logical unit cannot be made of a disk.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The block size is not one that is served.
-    #[error("a block of {0} bytes is not served; take a power of two from 512 to 32768")]
-    BlockSize(u32),
-    /// Not even one block fits.
-    #[error("the disk has {size} bytes, less than one block of {block_size}; take a larger one")]
-    Empty {
-        /// Size of the disk in bytes.
-        size: u64,
-        /// Bytes in a block.
-        block_size: u32,
-    },
-}
-
-/// What is left of a disk behind its last whole block is not used; a
-/// [`FileStore`](super::FileStore) pads instead.
-fn capacity(config: &Config, size: u64) -> Result<Capacity, ConfigError> {
-    let block_size = config.block_size;
-    if !block_size.is_power_of_two() || !(512..=32_768).contains(&block_size) {
-        return Err(ConfigError::BlockSize(block_size));
-    }
-    match size / u64::from(block_size) {
-        0 => Err(ConfigError::Empty { size, block_size }),
-        blocks => Ok(Capacity { blocks, block_size }),
-    }
-}
-
 impl LogicalUnit {
-    /// A logical unit on one node. If it is active, stored persistent reservations are in force.
-    pub fn new(
-        config: Config,
-        disk: SharedDisk,
-        access: AccessState,
-    ) -> Result<LogicalUnit, ConfigError> {
-        let capacity = capacity(&config, disk.borrow().size())?;
-        let mut unit = LogicalUnit {
-            capacity,
-            config,
-            access,
-            nexuses: Default::default(),
-            reserved_by: None,
-            persistent: PersistentReservations::default(),
-            mode: ModePages {
-                write_cache_enabled: true,
-            },
-            stopped: false,
-            disk,
-        };
-        unit.load_metadata();
-        Ok(unit)
-    }
-
-    /// What it was made of.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Its size.
-    pub fn capacity(&self) -> Capacity {
-        self.capacity
-    }
-
-    /// The disk behind it.
-    pub fn disk(&self) -> &SharedDisk {
-        &self.disk
-    }
-
-    /// Its access state on this node.
-    pub fn access(&self) -> AccessState {
-        self.access
-    }
-
-    /// Persistent reservations as they are on this node: nothing unless it is active here.
-    pub fn persistent_state(&self) -> &PersistentState {
-        self.persistent.state()
-    }
-
-    /// The target port groups of a unit that is active on the node whose group is `own`: as
-    /// REPORT TARGET PORT GROUPS lists them there.
-    pub fn groups_where_active(
-        own: u16,
-        own_ports: Vec<u16>,
-        other: u16,
-        other_ports: Vec<u16>,
-    ) -> Vec<TargetPortGroup> {
-        let mut groups = vec![
-            TargetPortGroup::active(own, own_ports),
-            TargetPortGroup::standby(other, other_ports),
-        ];
-        groups.sort_by_key(|group| group.id);
-        groups
-    }
-
-    /// A transition begins: [`AccessState::ToStandby`] or [`AccessState::ToActive`] (for any other
-    /// state nothing happens). Until it ends every command is refused with 02/04/0A.
-    pub fn begin_transition(&mut self, to: AccessState) {
-        if matches!(to, AccessState::ToStandby | AccessState::ToActive) {
-            self.access = to;
-        }
-    }
-
-    /// The unit is standby here from now on: reservations of both sorts are dropped, and every
-    /// nexus gets the unit attention "asymmetric access state changed". Stored persistent
-    /// reservations stay with the disk. Nothing happens to a unit that is standby already.
-    pub fn become_standby(&mut self) {
-        if self.access == AccessState::Standby {
-            return;
-        }
-        self.access = AccessState::Standby;
-        self.reserved_by = None;
-        self.persistent = PersistentReservations::default();
-        self.tell_all(&[Attention::AccessStateChanged]);
-    }
-
-    /// The unit is active here from now on (the end of an import): what is stored with the disk is
-    /// in force, and every nexus gets the unit attentions "power on" and "asymmetric access state
-    /// changed". Nothing happens to a unit that is active already.
-    pub fn become_active(&mut self) {
-        if self.access == AccessState::Active {
-            return;
-        }
-        self.access = AccessState::Active;
-        self.reserved_by = None;
-        self.stopped = false;
-        self.load_metadata();
-        self.tell_all(&[Attention::PowerOn, Attention::AccessStateChanged]);
-    }
-
-    /// A logical unit reset: the reservation of RESERVE ends, mode pages take their saved values,
-    /// every nexus gets the unit attention "power on". Commands in progress are the caller's.
-    pub fn reset(&mut self) {
-        self.reserved_by = None;
-        self.stopped = false;
-        self.mode.write_cache_enabled = self.disk.borrow().metadata.write_cache_enabled;
-        self.tell_all(&[Attention::PowerOn]);
-    }
-
-    /// Whether a session with this id has been here. A caller that lets a command wait between its
-    /// arrival and [`begin`](LogicalUnit::begin) can tell by it whether another was faster.
-    pub fn knows_session(&self, session_id: u64) -> bool {
-        self.nexuses.contains_key(&session_id)
-    }
-
-    /// Whether this nexus, and not only another one with its session id, has been here.
-    pub fn knows(&self, nexus: &Nexus) -> bool {
-        self.nexuses
-            .get(&nexus.session_id)
-            .is_some_and(|known| known.id == nexus.id)
-    }
-
-    /// A session has ended: its unit attentions and its RESERVE are forgotten. Its persistent
-    /// registration stays.
-    pub fn session_ended(&mut self, session_id: u64) {
-        self.nexuses.remove(&session_id);
-        if self.reserved_by == Some(session_id) {
-            self.reserved_by = None;
-        }
-    }
-
-    fn load_metadata(&mut self) {
-        if self.access == AccessState::Active {
-            let disk = self.disk.borrow();
-            self.mode.write_cache_enabled = disk.metadata.write_cache_enabled;
-            self.persistent = PersistentReservations::restore(disk.metadata.reservations.clone());
-        }
-    }
-
-    fn tell_all(&mut self, attentions: &[Attention]) {
-        for nexus in self.nexuses.values_mut() {
-            attentions
-                .iter()
-                .for_each(|attention| nexus.tell(*attention));
-        }
-    }
-
-    /// Takes note of a session when its first command comes; `false` if its id is taken by another
-    /// nexus. One that comes to a unit that is not standby starts with "power on".
-    pub fn admit(&mut self, nexus: &Nexus) -> bool {
-        if let Some(known) = self.nexuses.get(&nexus.session_id) {
-            return known.id == nexus.id;
-        }
-        let (id, through_proxy) = (nexus.id.clone(), nexus.through_proxy);
-        let mut state = NexusState {
-            id,
-            through_proxy,
-            attentions: Default::default(),
-        };
-        if self.access != AccessState::Standby {
-            state.tell(Attention::PowerOn);
-        }
-        self.nexuses.insert(nexus.session_id, state);
-        true
-    }
-
-    /// The unit attention that `nexus` is to be told now.
-    fn attention(&mut self, nexus: &Nexus) -> Option<Sense> {
-        self.nexuses.get_mut(&nexus.session_id)?.attentions.take()
-    }
-
     /// A command begins. `expected` is the transfer length in bytes that the initiator expects; a
     /// CDB of any length is taken.
     pub fn begin(
@@ -248,10 +45,9 @@ impl LogicalUnit {
         if command.is_ok_and(|command| self.conflicts(nexus, &command)) {
             return Err(Completion::RESERVATION_CONFLICT);
         }
-        if !matches!(cdb.opcode(), INQUIRY | REPORT_LUNS | REQUEST_SENSE) {
-            if let Some(attention) = self.attention(nexus) {
-                return Err(attention.into());
-            }
+        let tells_attention = !matches!(cdb.opcode(), INQUIRY | REPORT_LUNS | REQUEST_SENSE);
+        if let Some(attention) = tells_attention.then(|| self.attention(nexus)).flatten() {
+            return Err(attention.into());
         }
         if self.access == AccessState::Standby {
             return Ok(disposition::standby(
@@ -509,15 +305,6 @@ impl LogicalUnit {
                     abort: effects.abort,
                 }
             }
-        }
-    }
-}
-
-impl NexusState {
-    /// A nexus through a proxy port is told nothing: the node it is on tells it what concerns it.
-    fn tell(&mut self, attention: Attention) {
-        if !self.through_proxy {
-            self.attentions.add(attention);
         }
     }
 }

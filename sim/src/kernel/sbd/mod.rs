@@ -18,12 +18,18 @@
 //! | `Done` | sends the status |
 //! | `DataIn` | fetches pieces with [`LogicalUnit::read`], sends them, then status GOOD |
 //! | `DataOut` | brings pieces to [`LogicalUnit::write`], then calls [`LogicalUnit::finish`] |
-//! | `Proxy` | the unit is standby here: fetches that many bytes from the initiator and hands the command to the other node |
+//! | `Proxy` | fetches so many bytes from the initiator and hands all to the other node |
 //!
 //! Order of judgement: a session id that belongs to another nexus (BUSY); a state transition
 //! (02/04/0A); reservation conflict; unit attention; the standby rules; the command itself.
 //!
 //! The logical unit is active on one node at a time; its [`Disk`] is shared by both nodes.
+//!
+//! Over a failover the node that becomes standby forgets all reservations. Persistent ones that
+//! were registered with APTPL are also stored in the disk's [`Metadata`], and the node that imports
+//! the disk has them in force from then on; without APTPL they are lost, as in a loss of power. A
+//! nexus is known by initiator port and target port, so a registration made through the proxy port
+//! of a node is still that of the same path when the other node serves it.
 
 mod attention;
 mod cdb;
@@ -35,12 +41,13 @@ mod mode;
 mod persistent;
 mod reservation;
 mod store;
+mod unit;
 
 pub use disk::{Disk, Fault, FaultKind, Metadata, SharedDisk};
 pub use disposition::parameter_list_length;
-pub use execute::ConfigError;
 pub use persistent::{PersistentState, Registration, Reservation};
 pub use store::{FileStore, Fill, MemoryStore, Store, StoreError};
+pub use unit::ConfigError;
 
 use crate::scsi::Completion;
 use crate::scsi::reports::{Capacity, TargetPortGroup};

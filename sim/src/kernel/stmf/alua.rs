@@ -113,13 +113,27 @@ impl Stmf<'_> {
         self.send_numbered(body).await;
     }
 
+    /// Tells the peer of a LU that is active here. The caller holds the stmf lock.
     pub(super) async fn tell_peer_of_lu(&self, lu: &Rc<Lu>, body: fn(LunMessage) -> Body) {
-        let body = body(LunMessage {
+        self.send_lun_message(lu, body, lu.callback_argument.clone())
+            .await;
+    }
+
+    /// Tells the peer that a LU is gone: without the callback argument. The caller holds the
+    /// stmf lock.
+    pub(super) async fn tell_peer_of_lu_removal(&self, lu: &Rc<Lu>) {
+        self.send_lun_message(lu, Body::DeregisterLun, Vec::new())
+            .await;
+    }
+
+    async fn send_lun_message(&self, lu: &Rc<Lu>, body: fn(LunMessage) -> Body, cb_arg: Vec<u8>) {
+        let lu_provider_name = lu.provider.name().as_bytes().to_vec();
+        self.send_numbered(body(LunMessage {
             lun_id: lu.id,
-            lu_provider_name: lu.provider.name().as_bytes().to_vec(),
-            cb_arg: lu.callback_argument.clone(),
-        });
-        self.send_numbered(body).await;
+            lu_provider_name,
+            cb_arg,
+        }))
+        .await;
     }
 
     /// Sends a message under the next message id, which is used up only if the upcall succeeds.

@@ -16,7 +16,9 @@ impl Stmf<'_> {
     /// the LU goes and comes back.
     pub fn number_for(&self, id: LuId) -> [u8; 8] {
         let mut numbers = self.state().numbers.borrow_mut();
-        let next = (0..).find(|number| numbers.values().all(|taken| taken != number)).unwrap_or(0);
+        let next = (0..)
+            .find(|number| numbers.values().all(|taken| taken != number))
+            .unwrap_or(0);
         let number = *numbers.entry(id).or_insert(next);
         let mut bytes = [0; 8];
         bytes[..2].copy_from_slice(&number.to_be_bytes());
@@ -59,7 +61,7 @@ impl Stmf<'_> {
         let state = self.state();
         let _lock = state.lock.lock().await;
         if state.alua_enabled.get() && lu.alua && lu.access.get() == Access::Active {
-            self.tell_peer_of_lu(lu, Body::DeregisterLun).await;
+            self.tell_peer_of_lu_removal(lu).await;
         }
         state
             .lus

@@ -118,6 +118,9 @@ impl Stmf<'_> {
                     Some(lu) => {
                         self.abort_lu_tasks(lu, Some(task));
                         self.wait_for_lu_tasks(lu, Some(task)).await;
+                        if function == LUN_RESET {
+                            lu.provider.reset(self.0, lu, &task.session);
+                        }
                     }
                     None if function == LUN_RESET => return self.abort_task(task),
                     None => {}
@@ -126,10 +129,12 @@ impl Stmf<'_> {
             }
             TARGET_WARM_RESET | TARGET_COLD_RESET | TARGET_RESET => {
                 let lus = self.lus();
-                lus.iter()
-                    .for_each(|lu| self.abort_lu_tasks(lu, Some(task)));
+                for lu in lus.iter().rev() {
+                    self.abort_lu_tasks(lu, Some(task));
+                }
                 for lu in &lus {
                     self.wait_for_lu_tasks(lu, Some(task)).await;
+                    lu.provider.reset(self.0, lu, &task.session);
                 }
                 self.send_status(task, 0, &[]).await;
             }

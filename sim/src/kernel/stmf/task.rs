@@ -44,6 +44,9 @@ impl Stmf<'_> {
     /// thread.
     pub fn transfer_done(&self, task: &Rc<Task>, buffer: Rc<DataBuffer>) {
         let flags = task.flags.get();
+        if flags.freed && !flags.aborting {
+            return self.finished_twice(task);
+        }
         if !flags.aborting && !flags.freed && !flags.status_sent {
             self.work(task, Work::TransferDone(buffer));
         }
@@ -52,10 +55,25 @@ impl Stmf<'_> {
     /// The status has reached the initiator, or never will (`status` tells): the task is over.
     pub fn status_done(&self, task: &Rc<Task>, _status: u64) {
         let flags = task.flags.get();
-        if !flags.aborting && !flags.freed {
+        if flags.freed && !flags.aborting {
+            return self.finished_twice(task);
+        }
+        if !flags.aborting {
             task.update(|flags| flags.known_to_port = false);
             self.free(task);
         }
+    }
+
+    /// The port has finished something for a task that was over before: it was completed twice
+    /// (trap 11), which the real kernel does not survive.
+    fn finished_twice(&self, task: &Rc<Task>) {
+        let reason = format!("{task}: finished by its port after it was over");
+        if !self.0.has_traps() {
+            return self.0.warn(reason);
+        }
+        let kernel = self.0.clone();
+        self.0
+            .spawn("port", async move { kernel.panic(11, reason).await });
     }
 
     /// Begins to abort a task: in its worker thread the LU, then the port are told until both
@@ -130,11 +148,11 @@ impl Stmf<'_> {
         match work {
             Work::New(initial) => self.start(task, initial).await,
             Work::TransferDone(buffer) => match &task.lu {
-                Some(lu) => {
+                Some(lu) if !self.is_own_command(task) => {
                     let lu = lu.clone();
                     lu.provider.transfer_done(self.0, task, buffer).await;
                 }
-                None => self.own_transfer_done(task).await,
+                _ => self.own_transfer_done(task).await,
             },
             Work::Abort => self.do_abort(task).await,
         }

@@ -107,6 +107,11 @@ pub trait LuProvider {
     /// The task is over: what the LU keeps for it can go.
     fn task_freed(&self, kernel: &Kernel, task: &Rc<Task>);
 
+    /// The LU is reset, at the wish of a session: its tasks are gone already.
+    fn reset(&self, kernel: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
+        let _ = (kernel, lu, by);
+    }
+
     /// A session has ended: what the LU keeps for its nexus can go.
     fn session_ended(&self, kernel: &Kernel, lu: &Rc<Lu>, session: &Rc<Session>) {
         let _ = (kernel, lu, session);
@@ -418,6 +423,19 @@ impl Task {
         let mut flags = self.flags.get();
         change(&mut flags);
         self.flags.set(flags);
+    }
+}
+
+impl fmt::Display for Task {
+    /// As `task 7 (cdb 28000000000000000100)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.command.management_function {
+            0 => {
+                let cdb = stmf_proxy::message::hex::encode(&self.command.cdb);
+                write!(f, "task {} (cdb {cdb})", self.number)
+            }
+            function => write!(f, "task {} (task management {function})", self.number),
+        }
     }
 }
 
