@@ -35,7 +35,7 @@ fn reads_and_writes_of_every_size_reach_the_same_blocks() {
         assert_eq!(good(&mut unit, read, &[]), recorded_blocks(100, 2));
     }
     for (value, write) in (1..).zip(writes) {
-        assert_eq!(good(&mut unit, write, &[value; 1024]), []);
+        assert_eq!(good(&mut unit, write, &[value; 1024]), [0u8; 0]);
         for read in reads {
             assert_eq!(good(&mut unit, read, &[]), [value; 1024]);
         }
@@ -70,7 +70,7 @@ fn the_end_of_the_medium_is_exact() {
         good(&mut unit, &cdb::read_10(2047, 1), &[]),
         recorded_blocks(2047, 1)
     );
-    assert_eq!(good(&mut unit, &cdb::read_10(2048, 0), &[]), []);
+    assert_eq!(good(&mut unit, &cdb::read_10(2048, 0), &[]), [0u8; 0]);
     let outside: [&[u8]; 8] = [
         &cdb::read_10(2048, 1),
         &cdb::read_10(2047, 2),
@@ -211,7 +211,7 @@ fn request_sense_tells_and_takes_a_unit_attention() {
     );
     assert_eq!(good(&mut unit, &request, &[]), Sense::POWER_ON.to_bytes());
     assert_eq!(good(&mut unit, &request, &[]), Sense::NONE.to_bytes());
-    assert_eq!(good(&mut unit, &cdb::test_unit_ready(), &[]), []);
+    assert_eq!(good(&mut unit, &cdb::test_unit_ready(), &[]), [0u8; 0]);
     assert_eq!(
         good(&mut unit, &cdb::request_sense(4), &[]),
         Sense::NONE.to_bytes()[..4]
