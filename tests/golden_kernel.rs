@@ -3,13 +3,12 @@
 //! run of its active side. The same results, upcalls in order, counters, sessions, ports, tasks,
 //! and a panic or a hang at the same step.
 
-use flate2::read::GzDecoder;
-use serde::Deserialize;
+mod common;
+
+use common::{Recording, command_for, compare, ending, lines, play, recordings, run};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use stmf_sim::kernel::KernelConfig;
 use stmf_sim::kernel::play::{Player, ServicePlayer};
 
@@ -38,128 +37,23 @@ const FIELDS: [&str; 9] = [
 
 const RECORDINGS: &str = "fixtures/golden/kernel.jsonl.gz";
 
-#[derive(Deserialize)]
-struct Recording {
-    file: String,
-    steps: Vec<Step>,
+fn played(recording: &Recording) -> Vec<Value> {
+    play(&mut ServicePlayer::new(KernelConfig::default()), recording)
 }
 
-#[derive(Deserialize)]
-struct Step {
-    #[serde(rename = "in")]
-    input: Value,
-    out: Value,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn recordings() -> Vec<Recording> {
-    let path = root().join(RECORDINGS);
-    let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    BufReader::new(GzDecoder::new(file))
-        .lines()
-        .map(|line| line.expect("a sound gzip file of UTF-8 lines"))
-        .map(|line| serde_json::from_str(&line).expect("a recording"))
-        .collect()
-}
-
-/// Whether there is nothing in it: what is not told and what is empty are the same.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        other => other.is_null(),
-    }
-}
-
-fn differs(recorded: &Value, got: &Value) -> bool {
-    recorded != got && !(is_empty(recorded) && is_empty(got))
-}
-
-/// How the node stands after a step.
-fn ending(out: &Value) -> &'static str {
-    if !out["panic"].is_null() {
-        "panic"
-    } else if out["hang"] == true {
-        "hang"
-    } else {
-        "goes on"
-    }
-}
-
-/// The first difference between what was recorded and what was got, if there is one.
-fn compare(recording: &Recording, outs: &[Value]) -> Option<String> {
-    for (index, step) in recording.steps.iter().enumerate() {
-        let number = index + 1;
-        let Some(got) = outs.get(index) else {
-            return Some(format!(
-                "ended before step {number} of {}",
-                recording.steps.len()
-            ));
-        };
-        for field in FIELDS {
-            if differs(&step.out[field], &got[field]) {
-                return Some(format!(
-                    "step {number}, {field}:\n  in       {}\n  expected {}\n  got      {}",
-                    shorten(&step.input),
-                    shorten(&step.out[field]),
-                    shorten(&got[field])
-                ));
-            }
-        }
-        if ending(&step.out) != ending(got) {
-            return Some(format!(
-                "step {number}: expected that the node {}, but it {}",
-                ending(&step.out),
-                ending(got)
-            ));
-        }
-    }
-    (outs.len() > recording.steps.len()).then(|| "it goes on after the end".into())
-}
-
-fn shorten(value: &Value) -> String {
-    const MOST: usize = 1500;
-    let mut text = value.to_string();
-    if text.len() > MOST {
-        text.truncate(MOST);
-        text.push_str(" ...");
-    }
-    text
-}
-
-/// What to type to see a run again.
-fn command_for(recording: &str) -> String {
-    format!(
-        "gzip -dc {RECORDINGS} | jq -c 'select(.file==\"{recording}\").steps[].in' | \
-         cargo run -q -p stmf-sim -- kernel play"
-    )
-}
-
-fn play(recording: &Recording) -> Vec<Value> {
-    let mut player = ServicePlayer::new(KernelConfig::default());
-    let mut outs = Vec::new();
-    for step in &recording.steps {
-        if player.has_ended() {
-            break;
-        }
-        let out = player.step(&step.input.to_string()).expect("a step");
-        outs.push(serde_json::to_value(out).expect("an outcome is JSON"));
-    }
-    outs
+fn again(recording: &str) -> String {
+    command_for(RECORDINGS, recording, "kernel play")
 }
 
 #[test]
 fn every_recorded_run_is_reproduced() {
-    let recordings = recordings();
+    let recordings = recordings(RECORDINGS);
     assert_eq!(recordings.len(), 184);
     assert!(EXCEPTIONS.len() * 100 <= EXCEPTIONS_PERCENT_MAX * recordings.len());
     let mut failures = Vec::new();
     let mut excepted = 0;
     for recording in &recordings {
-        let difference = compare(recording, &play(recording));
+        let difference = compare(recording, &FIELDS, &played(recording));
         let exception = EXCEPTIONS.iter().find(|(name, _)| *name == recording.file);
         let name = &recording.file;
         match (difference, exception) {
@@ -171,10 +65,7 @@ fn every_recorded_run_is_reproduced() {
                 ));
             }
             (Some(difference), None) => {
-                failures.push(format!(
-                    "{name}, {difference}\n  again: {}",
-                    command_for(name)
-                ));
+                failures.push(format!("{name}, {difference}\n  again: {}", again(name)));
             }
         }
     }
@@ -194,30 +85,30 @@ fn every_recorded_run_is_reproduced() {
 
 #[test]
 fn a_difference_is_noticed_and_told() {
-    let recording = recordings()
+    let recording = recordings(RECORDINGS)
         .into_iter()
         .find(|r| r.file == "001_register_ok")
         .unwrap();
-    let mut outs = play(&recording);
-    assert_eq!(compare(&recording, &outs), None);
+    let mut outs = played(&recording);
+    assert_eq!(compare(&recording, &FIELDS, &outs), None);
     outs[2]["sessions"] = json!(1);
-    let told = compare(&recording, &outs).expect("a difference");
+    let told = compare(&recording, &FIELDS, &outs).expect("a difference");
     assert!(told.starts_with("step 3, sessions:"), "{told}");
     outs.pop();
     assert_eq!(
-        compare(&recording, &outs).as_deref(),
+        compare(&recording, &FIELDS, &outs).as_deref(),
         Some("ended before step 3 of 3")
     );
-    let mut hanging = play(&recording);
+    let mut hanging = played(&recording);
     hanging[2]["hang"] = json!(true);
-    assert!(compare(&recording, &hanging).is_some());
+    assert!(compare(&recording, &FIELDS, &hanging).is_some());
 }
 
 #[test]
 fn no_run_is_reproduced_by_a_kernel_without_traps_where_the_node_came_down() {
     // The other way round: the traps are what makes these runs end.
     let mut endings = 0;
-    for recording in recordings() {
+    for recording in recordings(RECORDINGS) {
         let last = recording.steps.last().expect("a step");
         if ending(&last.out) == "goes on" {
             continue;
@@ -240,30 +131,6 @@ fn no_run_is_reproduced_by_a_kernel_without_traps_where_the_node_came_down() {
     assert_eq!(endings, 24);
 }
 
-fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stmf-sim"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("piped");
-    let input = input.to_vec();
-    // It may end before it has read everything.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().expect("it ends");
-    writer.join().expect("the writer ends");
-    output
-}
-
-fn lines(bytes: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(bytes).expect("UTF-8");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
-
 #[test]
 fn the_program_plays_runs_from_standard_input() {
     let chosen = [
@@ -275,7 +142,7 @@ fn the_program_plays_runs_from_standard_input() {
         "r010",
         "r198",
     ];
-    let recordings = recordings();
+    let recordings = recordings(RECORDINGS);
     for name in chosen {
         let recording = recordings
             .iter()
@@ -294,8 +161,8 @@ fn the_program_plays_runs_from_standard_input() {
         if ending(&recording.steps.last().unwrap().out) == "goes on" {
             outs.pop();
         }
-        if let Some(difference) = compare(recording, &outs) {
-            panic!("{name}, {difference}\n  again: {}", command_for(name));
+        if let Some(difference) = compare(recording, &FIELDS, &outs) {
+            panic!("{name}, {difference}\n  again: {}", again(name));
         }
     }
 }
