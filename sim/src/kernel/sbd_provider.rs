@@ -75,12 +75,15 @@ enum Progress {
     Proxied,
 }
 
+/// A command that waits, with the data that came with it.
+type HeldCommand = (Rc<Task>, Option<Rc<DataBuffer>>);
+
 /// The provider: one per kernel.
 pub struct SbdProvider {
     lus: RefCell<BTreeMap<LuId, Rc<SbdLu>>>,
     disks: Rc<dyn DiskSource>,
     holding: Cell<bool>,
-    held: RefCell<Vec<(Rc<Task>, Option<Rc<DataBuffer>>)>>,
+    held: RefCell<Vec<HeldCommand>>,
 }
 
 impl SbdProvider {

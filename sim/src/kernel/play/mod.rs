@@ -17,7 +17,7 @@ mod service;
 
 pub use input::{Input, InputError};
 pub use machinery::{Ending, Machinery, REST_LIMIT};
-pub use node::{Node, NodeStep, StepError};
+pub use node::{ADVANCE_MAX, LU_SIZE, Node, NodeStep, StepError};
 pub use node_player::{NodeOutput, NodePlayer};
 pub use output::{Common, Output, TargetState};
 pub use recorder::Recorder;

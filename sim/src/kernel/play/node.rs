@@ -365,12 +365,7 @@ impl DiskSource for AnyDisk {
 }
 
 fn new_disk() -> SharedDisk {
-    Disk::shared(MemoryStore::new(LU_SIZE, Fill::ByOffset(recorded_byte)))
-}
-
-/// The content of a LU in the recordings until it is written.
-pub fn recorded_byte(offset: u64) -> u8 {
-    (offset ^ (offset >> 9)) as u8
+    Disk::shared(MemoryStore::new(LU_SIZE, Fill::RECORDED))
 }
 
 struct NamedPort {

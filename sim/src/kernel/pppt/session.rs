@@ -145,24 +145,27 @@ impl Pppt<'_> {
                 .find(|session| session.rport == rport)
                 .cloned()
         };
-        match of_nexus {
-            Some(newer) if newer.id > id => return Err(status::INVALID_ARG),
-            Some(older) => self.close_session(&older).await,
-            None => {}
+        if of_nexus.as_ref().is_some_and(|session| session.id > id) {
+            return Err(status::INVALID_ARG);
         }
         let known = self.state().sessions.borrow().get(&id).cloned();
-        if let Some(known) = known {
-            let reason = format!("session {id} is in the list twice, for two nexuses");
-            if self.0.has_traps() {
-                let same_target = known
-                    .target()
-                    .is_some_and(|other| Rc::ptr_eq(&other, &target));
-                let other_length = known.rport.len() != rport.len();
-                let trap = if same_target && other_length { 6 } else { 2 };
-                return self.0.panic(trap, reason).await;
-            }
-            self.0.warn(format!("pppt: command refused: {reason}"));
+        if known.is_some() && !self.0.has_traps() {
+            self.0.warn(format!(
+                "pppt: command refused: session {id} is another nexus's"
+            ));
             return Err(status::INVALID_ARG);
+        }
+        if let Some(older) = of_nexus {
+            self.close_session(&older).await;
+        }
+        if let Some(known) = known {
+            let same_target = known
+                .target()
+                .is_some_and(|other| Rc::ptr_eq(&other, &target));
+            let other_length = known.rport.len() != rport.len();
+            let trap = if same_target && other_length { 6 } else { 2 };
+            let reason = format!("session {id} is in the list twice, for two nexuses");
+            return self.0.panic(trap, reason).await;
         }
         let stmf = Session::new(id, command.ini_devid.clone(), rport.to_vec(), &port);
         self.0

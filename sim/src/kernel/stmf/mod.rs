@@ -25,6 +25,10 @@ mod tests;
 mod transmit;
 pub mod types;
 
+pub use proxy::{PROXIED_BUFFERS_MAX, PROXY_TIMEOUT, TIMEOUT_CHECK};
+pub use target::MANAGEMENT_ID;
+pub use transmit::{ATTEMPTS, RETRY_AFTER};
+
 use super::{Kernel, transport_id};
 use crate::executor::sync::{Condition, Mutex};
 use crate::executor::{Executor, GroupId};
