@@ -5,4 +5,6 @@
 //! [`time`]; `nvlist`, `message`; `status`, `platform`, `proxy_door`; `link`, `relay`.
 //! Nothing here knows the simulator (crate `stmf-sim`).
 
+pub mod link;
+pub mod relay;
 pub mod time;
