@@ -14,7 +14,7 @@ pub enum LinkError {
     #[error(
         "the peer does not speak this link (first bytes {0:02x?}); check address, port and link type"
     )]
-    NotThisLink([u8; 8]),
+    NotThisLink([u8; 4]),
     /// The first bytes look like a demo link greeting.
     #[error("the peer speaks the demo link; configure the same link on both nodes")]
     DemoLinkPeer,

@@ -12,12 +12,12 @@
 //! a message is bytes.
 
 pub(crate) mod backoff;
-// pub(crate) mod connection;
+pub(crate) mod connection;
 pub mod demo;
 pub mod error;
 pub mod frame;
 pub mod greeting;
-// pub(crate) mod splitter;
+pub(crate) mod splitter;
 
 use std::fmt;
 use std::time::Duration;

@@ -69,15 +69,30 @@ pub enum Misuse {
         /// Bytes that waited.
         waiting: usize,
     },
-    /// A connection attempt failed that was not in progress.
-    #[error("a connection attempt failed, none was in progress")]
-    NotConnecting,
     /// A listen failed that was not asked for.
     #[error("listening failed unasked")]
     NotListening,
-    /// The time went backwards; the latest time known is used instead.
-    #[error("the time went backwards")]
-    TimeWentBack,
+}
+
+/// A call of the door API that may take long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoorCall {
+    /// Opening the proxy door.
+    Open,
+    /// Closing its handle.
+    Close,
+    /// Setting the ALUA state.
+    SetAlua,
+}
+
+impl fmt::Display for DoorCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DoorCall::Open => "opening the proxy door",
+            DoorCall::Close => "closing the proxy door handle",
+            DoorCall::SetAlua => "enabling ALUA",
+        })
+    }
 }
 
 /// Something happened.
@@ -184,6 +199,10 @@ pub enum Event {
         post: PostId,
         since: Duration,
     },
+    DoorSlow {
+        call: DoorCall,
+        since: Duration,
+    },
     Stopping {
         cause: StopCause,
         posts_in_flight: usize,
@@ -226,7 +245,8 @@ impl Event {
             | Event::UpcallEmpty
             | Event::MessagesDiscarded { .. }
             | Event::PostFailed { .. }
-            | Event::PostSlow { .. } => Severity::Warning,
+            | Event::PostSlow { .. }
+            | Event::DoorSlow { .. } => Severity::Warning,
             Event::Stopping { cause, .. } if *cause != StopCause::Asked => Severity::Error,
             _ => Severity::Info,
         }
@@ -451,6 +471,9 @@ impl fmt::Display for Event {
             }
             Event::PostSlow { post, since } => {
                 write!(f, "{post} has been in the kernel for {}", Seconds(*since))
+            }
+            Event::DoorSlow { call, since } => {
+                write!(f, "{call} has taken {} so far", Seconds(*since))
             }
             Event::Stopping {
                 cause,
