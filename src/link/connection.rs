@@ -6,7 +6,6 @@
 //! relay's business. It makes sure that what it reports was sent on this very connection, whole,
 //! undamaged, once, in order, and in place.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +14,9 @@ use super::demo;
 use super::error::{BreakReason, GoodbyeReason, LinkError};
 use super::frame::{Due, Frame, HEADER_LENGTH, Header, Kind, MAGIC};
 use super::greeting::{self, Fields, Greeting, Welcome};
+use super::ledger::Ledger;
 use super::splitter::Splitter;
-use super::{ConnectionId, LinkTimes};
+use super::{ConnectionId, KEEPALIVE_LONGEST, LinkTimes};
 use crate::time::Time;
 
 /// What a connection is bounded by.
@@ -66,19 +66,6 @@ struct Peer {
     dead_after: Duration,
 }
 
-/// A point in what was sent: so many messages lie before so many bytes.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    bytes: u64,
-    messages: u64,
-}
-
-/// A mark is made at most every so many bytes ...
-const MARK_EVERY: u64 = 1 << 16;
-/// ... and so many are kept; beyond, the newest is moved, which only makes the count of
-/// unconfirmed messages a less tight bound.
-const MARKS_MAX: usize = 4096;
-
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
@@ -96,16 +83,8 @@ pub(crate) struct Connection {
     greeting_due: Time,
 
     frames_sent: u64,
-    bytes_sent: u64,
-    unsent: usize,
-    taken_at: Time,
     keepalive_at: Time,
-
-    confirmed: u64,
-    confirmed_at: Time,
-    messages_sent: u64,
-    messages_confirmed: u64,
-    marks: VecDeque<Mark>,
+    ledger: Ledger,
 }
 
 impl Connection {
@@ -138,15 +117,8 @@ impl Connection {
             heard_at: now,
             greeting_due: now + limits.times.greeting_timeout,
             frames_sent: 0,
-            bytes_sent: 0,
-            unsent: 0,
-            taken_at: now,
             keepalive_at: now,
-            confirmed: 0,
-            confirmed_at: now,
-            messages_sent: 0,
-            messages_confirmed: 0,
-            marks: VecDeque::new(),
+            ledger: Ledger::new(now),
         };
         connection.account(now, &greeting);
         (connection, greeting)
@@ -181,12 +153,12 @@ impl Connection {
 
     /// Bytes handed over that the transport has not taken.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent
+        self.ledger.unsent()
     }
 
     /// At most so many messages of ours may not have reached the peer.
     pub(crate) fn unconfirmed(&self) -> u64 {
-        self.messages_sent - self.messages_confirmed
+        self.ledger.unconfirmed_messages()
     }
 
     // ---- bytes in ----
@@ -250,7 +222,7 @@ impl Connection {
                     let body = self.splitter.body(length as usize)?;
                     self.stage = Stage::DemoLength;
                     self.frames_received += 1;
-                    return Some(Ok(self.demo_frame(now, body)));
+                    return Some(Ok(self.demo_frame(body)));
                 }
             }
         }
@@ -298,7 +270,7 @@ impl Connection {
                     payload: &body,
                     kind: "keepalive",
                 };
-                self.confirm(now, fields.long(0)?)?;
+                self.ledger.confirm(now, fields.long(0)?)?;
                 Ok(None)
             }
             Kind::Greeting => self.greeted(now, Greeting::decode(&body)?).map(Some),
@@ -329,7 +301,8 @@ impl Connection {
             return Err(LinkError::DemoLinkPeer.into()); // not reached
         };
         let agreed = greeting::agree(ours, &theirs);
-        let interval = Duration::from_millis(u64::from(theirs.keepalive_ms));
+        let milliseconds = u64::from(theirs.keepalive_ms);
+        let interval = Duration::from_millis(milliseconds).min(KEEPALIVE_LONGEST);
         let dead_after = self.limits.times.dead_peer_time.max(interval * 3);
         let (session, max_message) = (theirs.session, theirs.max_message);
         // Known even if the peer is refused: the goodbye that says so carries its session.
@@ -341,12 +314,12 @@ impl Connection {
             dead_after,
         });
         agreed?;
-        self.confirmed_at = now;
+        self.ledger.begin(now);
         self.keepalive_at = now + self.limits.times.keepalive_interval;
         Ok(Incoming::Greeting(theirs))
     }
 
-    fn demo_frame(&mut self, now: Time, body: Bytes) -> Incoming {
+    fn demo_frame(&mut self, body: Bytes) -> Incoming {
         if self.peer.is_some() {
             return Incoming::Message(body);
         }
@@ -357,7 +330,6 @@ impl Connection {
             version: 0,
             dead_after,
         });
-        self.confirmed_at = now;
         self.welcome_received = true;
         Incoming::DemoGreeting(demo::greeted_host(&body))
     }
@@ -365,14 +337,7 @@ impl Connection {
     // ---- bytes out ----
 
     fn account(&mut self, now: Time, frame: &Frame) {
-        if self.unsent == 0 {
-            self.taken_at = now;
-        }
-        if self.confirmed == self.bytes_sent {
-            self.confirmed_at = now;
-        }
-        self.unsent += frame.len();
-        self.bytes_sent += frame.len() as u64;
+        self.ledger.add(now, frame.len());
         self.frames_sent += 1;
     }
 
@@ -408,70 +373,22 @@ impl Connection {
             let session = self.peer.map_or(0, |peer| peer.session);
             Frame::build(Kind::Message, session, self.frames_sent, message, false)
         };
-        if self.unsent.saturating_add(frame.len()) > self.limits.send_queue_bytes {
+        let waiting = self.ledger.unsent().saturating_add(frame.len());
+        if waiting > self.limits.send_queue_bytes {
             return None;
         }
         self.account(now, &frame);
-        self.messages_sent += 1;
-        let mark = Mark {
-            bytes: self.bytes_sent,
-            messages: self.messages_sent,
-        };
-        let full = self.marks.len() >= MARKS_MAX;
-        match self.marks.back_mut() {
-            Some(last) if full => *last = mark,
-            Some(last) if mark.bytes - last.bytes < MARK_EVERY => {}
-            _ => self.marks.push_back(mark),
-        }
+        self.ledger.add_message();
         Some(frame)
     }
 
     /// The transport took bytes. An error says how many were waiting.
     pub(crate) fn sent(&mut self, now: Time, bytes: usize) -> Result<(), usize> {
-        if bytes > self.unsent {
-            return Err(self.unsent);
-        }
-        if bytes > 0 {
-            self.unsent -= bytes;
-            self.taken_at = now;
-        }
+        self.ledger.take(now, bytes)?;
         if self.is_demo() {
-            self.confirmed = self.bytes_sent - self.unsent as u64;
-            self.settle();
+            self.ledger.confirm_taken(now);
         }
         Ok(())
-    }
-
-    fn confirm(&mut self, now: Time, bytes: u64) -> Result<(), LinkError> {
-        if bytes > self.bytes_sent {
-            let sent = self.bytes_sent;
-            return Err(LinkError::ConfirmedUnsent {
-                confirmed: bytes,
-                sent,
-            });
-        }
-        if bytes > self.confirmed {
-            self.confirmed = bytes;
-            self.confirmed_at = now;
-            self.settle();
-        }
-        Ok(())
-    }
-
-    /// Counts the messages that lie before the confirmed bytes.
-    fn settle(&mut self) {
-        if self.confirmed == self.bytes_sent {
-            self.marks.clear();
-            self.messages_confirmed = self.messages_sent;
-        }
-        while let Some(mark) = self
-            .marks
-            .front()
-            .filter(|mark| mark.bytes <= self.confirmed)
-        {
-            self.messages_confirmed = mark.messages;
-            self.marks.pop_front();
-        }
     }
 
     // ---- time ----
@@ -479,8 +396,8 @@ impl Connection {
     /// When each clock of the connection runs out.
     fn deadlines(&self) -> Deadlines {
         let mut due = Deadlines::default();
-        if self.unsent > 0 {
-            due.stalled = self.taken_at + self.limits.times.dead_peer_time;
+        if let Some(since) = self.ledger.stalled_since() {
+            due.stalled = since + self.limits.times.dead_peer_time;
         }
         let Some(peer) = self.peer else {
             due.greeting = self.greeting_due;
@@ -488,8 +405,8 @@ impl Connection {
         };
         if !self.is_demo() {
             due.silent = self.heard_at + peer.dead_after;
-            if self.confirmed < self.bytes_sent {
-                due.unheard = self.confirmed_at + peer.dead_after;
+            if let Some(since) = self.ledger.unconfirmed_since() {
+                due.unheard = since + peer.dead_after;
             }
             due.keepalive = self.keepalive_at;
         }

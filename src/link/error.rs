@@ -12,7 +12,8 @@ use super::{ConnectionId, Node};
 pub enum LinkError {
     /// The connection does not begin with the default link's magic.
     #[error(
-        "the peer does not speak this link (first bytes {0:02x?}); check address, port and link type"
+        "the peer does not speak this link (first bytes {:08x}); check address, port and link type",
+        u32::from_be_bytes(*.0)
     )]
     NotThisLink([u8; 4]),
     /// The first bytes look like a demo link greeting.

@@ -318,6 +318,12 @@ mod tests {
     }
 
     #[test]
+    fn the_checksum_is_crc_32c() {
+        // The check value of the catalogue of CRCs (CRC-32/ISCSI).
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
     fn a_frame_reads_back() {
         let frame = message(b"bytes");
         let header = Header::decode(&header(&frame), DUE, 5).expect("well-formed");

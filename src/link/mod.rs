@@ -17,6 +17,7 @@ pub mod demo;
 pub mod error;
 pub mod frame;
 pub mod greeting;
+mod ledger;
 pub(crate) mod splitter;
 
 use std::fmt;
@@ -118,6 +119,9 @@ impl fmt::Display for Role {
     }
 }
 
+/// Longest keepalive interval, of this relay and believed of a peer.
+pub const KEEPALIVE_LONGEST: Duration = Duration::from_secs(1000);
+
 /// The times of the link. Both links use them, but for what is said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkTimes {
@@ -125,7 +129,8 @@ pub struct LinkTimes {
     pub connect_timeout: Duration,
     /// How long the peer's greeting may take once connected. Default 10 s, at least 1 ms.
     pub greeting_timeout: Duration,
-    /// How often a keepalive is sent, whatever else is. Default 2 s, 1 ms to 1,000 s.
+    /// How often a keepalive is sent, whatever else is. Default 2 s, 1 ms to
+    /// [`KEEPALIVE_LONGEST`].
     /// Default link only: the demo link has no keepalive.
     pub keepalive_interval: Duration,
     /// With nothing heard from the peer, or no byte of ours confirmed, for so long, the link

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::subject::{Classifier, strict_order};
 use crate::link::demo::DemoConfig;
 use crate::link::greeting::NAME_MAX;
-use crate::link::{LinkTimes, Node, Role};
+use crate::link::{KEEPALIVE_LONGEST, LinkTimes, Node, Role};
 
 /// The most that [`Config::max_message`] may be: 1 GiB.
 pub const MESSAGE_BOUND: usize = 1 << 30;
@@ -181,7 +181,7 @@ impl Config {
         at_least("connect_timeout", times.connect_timeout, SHORTEST)?;
         at_least("greeting_timeout", times.greeting_timeout, SHORTEST)?;
         at_least("keepalive_interval", times.keepalive_interval, SHORTEST)?;
-        let most = Duration::from_secs(1000);
+        let most = KEEPALIVE_LONGEST;
         if times.keepalive_interval > most {
             let value = times.keepalive_interval;
             return Err(ConfigError::TooLong {
@@ -200,17 +200,12 @@ impl Config {
 }
 
 fn check_name(setting: &'static str, name: &str, least: usize) -> Result<(), ConfigError> {
-    let value = name.len();
-    if value < least {
-        Err(ConfigError::TooSmall {
+    let length = name.len();
+    if length < least || length > NAME_MAX {
+        Err(ConfigError::NameLength {
             setting,
-            value,
+            length,
             least,
-        })
-    } else if value > NAME_MAX {
-        Err(ConfigError::TooLarge {
-            setting,
-            value,
             most: NAME_MAX,
         })
     } else if name.contains('\0') {
@@ -223,7 +218,7 @@ fn check_name(setting: &'static str, name: &str, least: usize) -> Result<(), Con
 /// A setting out of its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A number, or the length of a name in bytes, is too small.
+    /// A number is too small.
     #[error("{setting} is {value}, it must be at least {least}")]
     TooSmall {
         /// Name of the setting.
@@ -233,7 +228,7 @@ pub enum ConfigError {
         /// The bound.
         least: usize,
     },
-    /// A number, or the length of a name in bytes, is too large.
+    /// A number is too large.
     #[error("{setting} is {value}, it must be at most {most}")]
     TooLarge {
         /// Name of the setting.
@@ -262,6 +257,18 @@ pub enum ConfigError {
         value: Duration,
         /// The bound.
         most: Duration,
+    },
+    /// A name is too short or too long for the greeting.
+    #[error("{setting} is {length} bytes long, it must have {least} to {most}")]
+    NameLength {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The least.
+        least: usize,
+        /// The most.
+        most: usize,
     },
     /// A name holds a NUL, which the greeting cannot carry.
     #[error("{setting} holds a NUL byte")]

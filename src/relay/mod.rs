@@ -28,9 +28,12 @@
 //!
 //! This module knows nothing of what stands in a message: a [`Classifier`] tells its lane.
 
+mod agreement;
 pub mod config;
+mod dialing;
 mod door;
 pub mod event;
+mod event_text;
 pub mod io;
 mod lanes;
 mod links;
@@ -48,6 +51,7 @@ pub use io::{
     Action, CallFailure, CallId, ConnectFailure, Input, OpenedDoor, PostId, StopCause,
     UpcallRefusal,
 };
+pub use links::CANDIDATES_MAX;
 pub use stats::Statistics;
 pub use subject::{Claim, Classifier, Lane, Mode, Object, Subject};
 

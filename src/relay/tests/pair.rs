@@ -116,6 +116,8 @@ struct World {
     last: BTreeMap<(usize, u8), u64>,
     /// The boot of the peer that each handle has had to do with.
     served: BTreeMap<u128, u128>,
+    /// The connections of the latest link, one for each node.
+    latest: [ConnectionId; 2],
     policy: HandlePolicy,
 }
 
@@ -154,6 +156,7 @@ impl World {
             posted: BTreeSet::new(),
             last: BTreeMap::new(),
             served: BTreeMap::new(),
+            latest: [ConnectionId(0); 2],
             policy,
         };
         for node in NODES {
@@ -280,6 +283,10 @@ impl World {
         let (from, origin) = self.accepted[&number];
         assert_eq!(from, 1 - node);
         assert_eq!(
+            origin.connection, self.latest[from],
+            "of an earlier connection"
+        );
+        assert_eq!(
             message,
             &text(lane, number, message.len())[..],
             "changed on the way"
@@ -385,6 +392,7 @@ impl World {
             return self.put(0, Input::ConnectFailed(ConnectFailure::Refused));
         }
         let ids = NODES.map(|_| ConnectionId(self.number()));
+        self.latest = ids;
         for node in NODES {
             self.nodes[node].connection = Some(ids[node]);
         }
