@@ -175,7 +175,8 @@ pub enum Action {
     Connect,
     /// Give up the connection attempt in progress. No answer is wanted.
     AbandonConnect,
-    /// Listen and accept; each accepted connection is an [`Input::Connected`].
+    /// Listen and accept until [`Action::Stopped`]; each accepted connection is an
+    /// [`Input::Connected`].
     Listen,
     /// Send these bytes after all earlier ones of the connection.
     Send {
@@ -197,7 +198,7 @@ pub enum Action {
     },
     /// Something happened that a person may want to know.
     Log(Event),
-    /// The relay has ended: the last action but for answers to upcalls that still come.
+    /// The relay has ended: nothing follows but answers to upcalls that still come, and log lines.
     Stopped(StopCause),
 }
 
