@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The rules about the kernel at this end, one by one: the handle, the end, and ALUA.
+
+use std::time::Duration;
+
+use super::rig::*;
+use crate::link::{BreakReason, ConnectionId, GoodbyeReason, Role, TransportEnd};
+use crate::relay::*;
+
+fn rig() -> Rig {
+    Rig::new(config(Role::Connect))
+}
+
+// ---- 6: a new boot of the peer ----
+
+#[test]
+fn rule_6_after_a_reboot_of_the_peer_the_handle_is_closed_and_opened_before_anything_else() {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 in progress");
+    peer.send(&mut rig, b"1 waits");
+    let posts = rig.posts();
+    rig.put(Input::Disconnected {
+        connection: ConnectionId(1),
+        end: TransportEnd::Reset,
+    });
+    rig.wait(SECOND);
+    assert_eq!(rig.take(), [Action::Connect]);
+
+    rig.connected(2);
+    let mut peer = PeerEnd::greet(
+        &mut rig,
+        2,
+        PeerKind {
+            boot: 2,
+            ..PeerKind::default()
+        },
+    );
+    assert!(rig.says("peer rebooted (boot 1 -> 2): closing the proxy door handle"));
+    assert_eq!(rig.take(), [], "not closed while a post is in progress");
+    peer.read(&mut rig);
+    peer.welcome(&mut rig);
+    assert_eq!(rig.upcall(b"an answer to the old boot"), 134);
+
+    rig.finish(posts[0].0);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    assert_eq!(rig.upcall(b"an answer to the old boot"), 134);
+    rig.put(Input::ProxyDoorClosed);
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    rig.door_opened();
+    assert!(matches!(
+        rig.take()[..],
+        [Action::SetAlua { enabled: true, .. }]
+    ));
+    rig.put(Input::AluaSet(Ok(())));
+    assert_eq!(rig.posts(), [], "nothing of the old boot");
+    peer.read(&mut rig);
+    peer.send(&mut rig, b"1 new");
+    assert_eq!(rig.posts()[0].1, "1 new");
+    assert_eq!(rig.upcall(b"new"), 0);
+}
+
+#[test]
+fn rule_6_a_link_that_broke_and_came_back_keeps_the_handle_of_the_same_boot() {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 in progress");
+    peer.send(&mut rig, b"1 waits");
+    let posts = rig.posts();
+    rig.put(Input::Disconnected {
+        connection: ConnectionId(1),
+        end: TransportEnd::Reset,
+    });
+    rig.wait(SECOND);
+    rig.take();
+    let mut peer = rig.link_up(
+        2,
+        PeerKind {
+            handle: 8,
+            attempt: 2,
+            ..PeerKind::default()
+        },
+    );
+    assert!(rig.says("the peer opened its proxy door anew (handle 7 -> 8)"));
+    assert!(
+        matches!(rig.take()[..], [Action::SetAlua { .. }]),
+        "registers again"
+    );
+    rig.put(Input::AluaSet(Ok(())));
+    peer.send(&mut rig, b"1 after");
+    assert_eq!(
+        rig.posts(),
+        [],
+        "the session's post of before is still in progress"
+    );
+    rig.finish(posts[0].0);
+    assert_eq!(
+        rig.posts()[0].1,
+        "1 after",
+        "what waited on the old link is gone"
+    );
+}
+
+#[test]
+fn rule_6_without_a_link_the_handle_is_closed_after_its_grace() {
+    let mut config = config(Role::Listen);
+    config.handle_without_link = HandlePolicy::CloseAfter(5 * SECOND);
+    let mut rig = Rig::new(config);
+    rig.start();
+    assert_eq!(rig.take(), [Action::Listen]);
+    rig.wait(5 * SECOND - Duration::from_nanos(1));
+    assert_eq!(rig.take(), []);
+    rig.wait(Duration::from_nanos(1));
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    assert!(rig.says("no link for 5.000 s: closing the proxy door handle until the peer is back"));
+    rig.put(Input::ProxyDoorClosed);
+    rig.wait(100 * SECOND);
+    assert_eq!(rig.take(), []);
+
+    // The peer's greeting opens it again, and only then is it welcomed.
+    rig.connected(1);
+    let kind = PeerKind {
+        node: crate::link::Node::Zero,
+        ..PeerKind::default()
+    };
+    let mut peer = PeerEnd::greet(&mut rig, 1, kind);
+    peer.read(&mut rig);
+    assert_eq!(peer.got.len(), 1, "greeted, not welcomed");
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    rig.door_opened();
+    peer.read(&mut rig);
+    assert_eq!(peer.got.len(), 2);
+    peer.welcome(&mut rig);
+    assert!(rig.relay.is_link_up());
+}
+
+#[test]
+fn rule_6_the_handle_can_be_kept_without_a_link() {
+    let mut config = config(Role::Listen);
+    config.handle_without_link = HandlePolicy::Keep;
+    let mut rig = Rig::new(config);
+    rig.start();
+    rig.take();
+    rig.wait(1000 * SECOND);
+    assert_eq!(rig.take(), []);
+}
+
+#[test]
+fn a_handle_that_does_not_open_again_is_tried_again() {
+    let mut config = config(Role::Listen);
+    config.handle_without_link = HandlePolicy::CloseAfter(Duration::ZERO);
+    let mut rig = Rig::new(config);
+    rig.start();
+    assert_eq!(rig.take(), [Action::Listen, Action::CloseProxyDoor]);
+    rig.put(Input::ProxyDoorClosed);
+    rig.connected(1);
+    let kind = PeerKind {
+        node: crate::link::Node::Zero,
+        ..PeerKind::default()
+    };
+    PeerEnd::greet(&mut rig, 1, kind);
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    let failure = CallFailure {
+        status: 0x8026,
+        errno: 16,
+    };
+    rig.put(Input::ProxyDoorOpened(Err(failure)));
+    assert_eq!(rig.take(), []);
+    rig.wait(SECOND);
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    assert!(rig.says("proxy door not opened: status 0x8026, errno 16; next attempt in 1.000 s"));
+}
+
+// ---- 7: the end ----
+
+#[test]
+fn rule_7_the_end_waits_for_posts_then_closes_then_revokes_and_answers_upcalls_all_the_while() {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 in progress");
+    peer.send(&mut rig, b"1 waits");
+    let posts = rig.posts();
+    assert_eq!(rig.upcall(b"last"), 0);
+    rig.put(Input::Stop);
+    let actions = rig.take();
+    assert!(matches!(
+        actions[..],
+        [Action::Disconnect {
+            flush: true,
+            reason: BreakReason::Stopping,
+            ..
+        }]
+    ));
+    peer.read(&mut rig);
+    assert_eq!(peer.texts(), ["last", "goodbye: its relay is stopping"]);
+    assert_eq!(rig.upcall(b"1"), 143);
+    rig.wait(100 * SECOND);
+    assert_eq!(rig.take(), [], "never before the post is through");
+    assert!(rig.says("post 1 has been in the kernel"));
+    rig.finish(posts[0].0);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    assert_eq!(rig.upcall(b"1"), 143);
+    rig.put(Input::Stop);
+    assert_eq!(rig.take(), [], "asking twice changes nothing");
+    rig.put(Input::ProxyDoorClosed);
+    assert_eq!(
+        rig.take(),
+        [Action::RevokeDoor, Action::Stopped(StopCause::Asked)]
+    );
+    assert_eq!(rig.upcall(b"1"), 143);
+    assert_eq!(rig.relay.next_timer(), None);
+}
+
+#[test]
+fn rule_7_the_end_waits_for_alua_too() {
+    let mut rig = rig();
+    rig.start();
+    rig.link_up(1, PeerKind::default());
+    rig.put(Input::Stop);
+    rig.actions
+        .retain(|action| matches!(action, Action::CloseProxyDoor | Action::RevokeDoor));
+    assert_eq!(rig.take(), []);
+    assert_eq!(rig.upcall(b"a registration"), 143);
+    rig.put(Input::AluaSet(Ok(())));
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+}
+
+#[test]
+fn the_end_may_come_at_any_time() {
+    let mut rig = rig();
+    rig.put(Input::Stop);
+    assert_eq!(
+        rig.take(),
+        [Action::RevokeDoor, Action::Stopped(StopCause::Asked)]
+    );
+
+    let mut rig = Rig::new(config(Role::Connect));
+    rig.put(Input::Start).put(Input::Stop);
+    assert_eq!(
+        rig.take(),
+        [Action::OpenProxyDoor],
+        "the opening has to end first"
+    );
+    rig.door_opened();
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+
+    let mut rig = Rig::new(config(Role::Connect));
+    rig.start();
+    rig.put(Input::Stop);
+    assert_eq!(
+        rig.take(),
+        [
+            Action::Connect,
+            Action::AbandonConnect,
+            Action::CloseProxyDoor
+        ]
+    );
+}
+
+#[test]
+fn a_relay_whose_door_does_not_open_at_first_ends() {
+    let mut rig = rig();
+    rig.put(Input::Start);
+    let failure = CallFailure {
+        status: 0x8005,
+        errno: 1,
+    };
+    rig.put(Input::ProxyDoorOpened(Err(failure)));
+    assert_eq!(
+        rig.take(),
+        [
+            Action::OpenProxyDoor,
+            Action::RevokeDoor,
+            Action::Stopped(StopCause::DoorNotOpened(failure))
+        ]
+    );
+}
+
+// ---- 8: ALUA before the first post ----
+
+#[test]
+fn rule_8_nothing_is_posted_before_alua_is_set_and_reading_goes_on() {
+    let mut rig = rig();
+    rig.start();
+    let mut peer = rig.link_up(1, PeerKind::default());
+    assert!(matches!(
+        rig.take()[..],
+        [Action::Connect, Action::SetAlua { .. }]
+    ));
+    peer.send(&mut rig, b"P register");
+    peer.send(&mut rig, b"1 command");
+    assert_eq!(rig.posts(), []);
+    // Setting it makes the kernel register everything, in upcalls that the call waits for.
+    assert_eq!(rig.upcall(b"our registration"), 0);
+    rig.put(Input::AluaSet(Ok(())));
+    assert_eq!(rig.posts().len(), 2);
+    peer.read(&mut rig);
+    assert_eq!(peer.texts(), ["our registration"]);
+}
+
+#[test]
+fn rule_8_alua_is_not_set_before_both_welcomes() {
+    let mut rig = rig();
+    rig.start();
+    rig.connected(1);
+    let mut peer = PeerEnd::greet(&mut rig, 1, PeerKind::default());
+    assert_eq!(rig.take(), [Action::Connect]);
+    peer.read(&mut rig);
+    peer.welcome(&mut rig);
+    assert!(matches!(rig.take()[..], [Action::SetAlua { .. }]));
+}
+
+#[test]
+fn rule_8_alua_set_for_a_link_that_is_gone_does_not_count_for_the_next() {
+    let mut rig = rig();
+    rig.start();
+    rig.link_up(1, PeerKind::default());
+    rig.put(Input::Disconnected {
+        connection: ConnectionId(1),
+        end: TransportEnd::Reset,
+    });
+    rig.wait(SECOND);
+    rig.take();
+    let mut peer = rig.link_up(
+        2,
+        PeerKind {
+            attempt: 2,
+            ..PeerKind::default()
+        },
+    );
+    peer.send(&mut rig, b"1");
+    assert_eq!(rig.take(), [], "one call at a time");
+    rig.put(Input::AluaSet(Ok(())));
+    assert!(
+        matches!(rig.take()[..], [Action::SetAlua { .. }]),
+        "once more, for this link"
+    );
+    rig.put(Input::AluaSet(Ok(())));
+    assert_eq!(rig.posts().len(), 1);
+}
+
+#[test]
+fn rule_8_a_failure_to_set_alua_gives_the_link_up() {
+    let mut rig = rig();
+    rig.start();
+    let mut peer = rig.link_up(1, PeerKind::default());
+    peer.send(&mut rig, b"1");
+    rig.take();
+    rig.put(Input::AluaSet(Err(CallFailure {
+        status: 0x8001,
+        errno: 16,
+    })));
+    assert_eq!(rig.disconnect(), Some(BreakReason::AluaFailed));
+    peer.read(&mut rig);
+    assert_eq!(
+        peer.texts(),
+        [format!("goodbye: {}", GoodbyeReason::AluaFailed)]
+    );
+    assert_eq!(rig.relay.statistics().posts_started, 0);
+    rig.wait(SECOND);
+    assert_eq!(rig.take(), [Action::Connect]);
+}
+
+// ---- after an orderly goodbye ----
+
+#[test]
+fn what_came_before_an_orderly_goodbye_is_still_posted() {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 first");
+    peer.send(&mut rig, b"1 second");
+    let goodbye = peer
+        .connection
+        .goodbye(rig.now, GoodbyeReason::Stopping)
+        .expect("greeted");
+    rig.received(1, &goodbye.to_vec());
+    assert!(!rig.relay.is_link_up());
+    rig.actions
+        .retain(|action| matches!(action, Action::Post { .. }));
+    let first = rig.posts();
+    assert_eq!(first[0].1, "1 first");
+    rig.finish(first[0].0);
+    assert_eq!(rig.posts()[0].1, "1 second");
+}
