@@ -2,6 +2,8 @@
 //! `stmf-sim`: the simulator's command line. One file per command beside this one; this file
 //! only parses arguments and hands over.
 
+mod msg;
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -14,8 +16,12 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Msg(msg::Arguments),
+}
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {}
+    match Arguments::parse().command {
+        Command::Msg(arguments) => msg::run(arguments),
+    }
 }
