@@ -5,8 +5,9 @@
 //! Where [`Message::decode`](super::Message::decode) accepts a message, the look agrees with it.
 
 use super::MessageType;
+use super::canonical;
 use super::fields::*;
-use crate::nvlist::{List, Value};
+use crate::nvlist::{Bytes, List, Value, template::Template};
 
 /// What a look at a message tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,60 +55,33 @@ pub enum Subject {
 ///
 /// Takes time in proportion to the message at most, and allocates only the name of a port.
 pub fn peek(bytes: &[u8]) -> Option<Peek> {
+    if let Some((message_type, msgid, subject)) = canonical::peek(bytes) {
+        return Some(Peek {
+            message_type,
+            msgid,
+            subject,
+        });
+    }
     let list = List::open(bytes)?;
-    let uint64 = |name: &str| {
-        list.pairs().find_map(|pair| match pair.value {
-            Value::Uint64(value) if pair.name == name.as_bytes() => Some(value),
-            _ => None,
-        })
-    };
-    let uint8 = |name: &str| {
-        list.pairs().find_map(|pair| match pair.value {
-            Value::Uint8(value) if pair.name == name.as_bytes() => Some(value),
-            _ => None,
-        })
-    };
-    let lun = |name: &str| {
-        list.pairs().find_map(|pair| match pair.value {
-            Value::Uint8Array(bytes) if pair.name == name.as_bytes() => Some(bytes),
-            _ => None,
-        })
-    };
-    let port = |name: &str| {
-        let id = list.pairs().find_map(|pair| match pair.value {
-            Value::Nvlist(id) if pair.name == name.as_bytes() => Some(id),
-            _ => None,
-        })?;
-        id.pairs().find_map(|pair| match pair.value {
-            Value::Uint8Array(ident) if pair.name == IDENT.name.as_bytes() => Some(ident),
-            _ => None,
-        })
-    };
-    let message_type = MessageType::from_number(uint8(MSG_TYPE.name)?)?;
-    let msgid = uint64(MSGID.name)?;
-    let task = |session: &str, task: &str| {
-        Some(Subject::Task {
-            session_id: uint64(session)?,
-            task_msgid: uint64(task)?,
-        })
-    };
+    let message_type = MessageType::from_number(uint8(&list, &MSG_TYPE)?)?;
+    let msgid = uint64(&list, &MSGID)?;
     let subject = match message_type {
-        MessageType::RegisterProxyPort => Subject::Port(port(ICRP_PORT_ID.name)?.to_vec()),
-        MessageType::DeregisterProxyPort => Subject::Port(port(ICDP_PORT_ID.name)?.to_vec()),
+        MessageType::RegisterProxyPort => port(&list, &ICRP_PORT_ID)?,
+        MessageType::DeregisterProxyPort => port(&list, &ICDP_PORT_ID)?,
         MessageType::RegisterLun | MessageType::DeregisterLun | MessageType::LunActive => {
-            Subject::Lun(lun(ICRL_LUN_ID.name)?.to_array()?)
+            Subject::Lun(bytes_of(&list, &ICRL_LUN_ID)?.to_array()?)
         }
-        MessageType::ScsiCommand => task(ICSC_SESSION_ID.name, ICSC_TASK_MSGID.name)?,
-        MessageType::ScsiData => task(ICSD_SESSION_ID.name, ICSD_TASK_MSGID.name)?,
-        MessageType::ScsiDataTransferDone => task(ICSX_SESSION_ID.name, ICSX_TASK_MSGID.name)?,
-        MessageType::ScsiStatus => task(ICSS_SESSION_ID.name, ICSS_TASK_MSGID.name)?,
-        MessageType::ReadyToTransfer => task(ICRT_SESSION_ID.name, ICRT_TASK_MSGID.name)?,
+        MessageType::ScsiCommand => task(&list, &ICSC_SESSION_ID, &ICSC_TASK_MSGID)?,
+        MessageType::ScsiData => task(&list, &ICSD_SESSION_ID, &ICSD_TASK_MSGID)?,
+        MessageType::ScsiDataTransferDone => task(&list, &ICSX_SESSION_ID, &ICSX_TASK_MSGID)?,
+        MessageType::ScsiStatus => task(&list, &ICSS_SESSION_ID, &ICSS_TASK_MSGID)?,
+        MessageType::ReadyToTransfer => task(&list, &ICRT_SESSION_ID, &ICRT_TASK_MSGID)?,
         MessageType::Status => Subject::Answer {
-            message_type: uint8(ICS_MSG_TYPE.name)?,
-            msgid: uint64(ICS_MSGID.name)?,
+            message_type: uint8(&list, &ICS_MSG_TYPE)?,
+            msgid: uint64(&list, &ICS_MSGID)?,
         },
         MessageType::SessionCreate | MessageType::SessionDestroy => Subject::Session {
-            session_id: uint64(ICSCD_SESSION_ID.name)?,
+            session_id: uint64(&list, &ICSCD_SESSION_ID)?,
         },
         MessageType::EchoRequest | MessageType::EchoReply => Subject::Nothing,
     };
@@ -115,5 +89,53 @@ pub fn peek(bytes: &[u8]) -> Option<Peek> {
         message_type,
         msgid,
         subject,
+    })
+}
+
+/// The first value of that name and type, if nothing before it is damaged.
+fn find<'a, const N: usize>(list: &List<'a>, template: &Template<N>) -> Option<Value<'a>> {
+    let mut pairs = list.pairs();
+    let found = pairs.find(|pair| {
+        pair.value.data_type() == template.data_type && pair.name == template.name.as_bytes()
+    });
+    found.map(|pair| pair.value)
+}
+
+fn uint8<const N: usize>(list: &List<'_>, template: &Template<N>) -> Option<u8> {
+    match find(list, template)? {
+        Value::Uint8(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn uint64<const N: usize>(list: &List<'_>, template: &Template<N>) -> Option<u64> {
+    match find(list, template)? {
+        Value::Uint64(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn bytes_of<'a, const N: usize>(list: &List<'a>, template: &Template<N>) -> Option<Bytes<'a>> {
+    match find(list, template)? {
+        Value::Uint8Array(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn port<const N: usize>(list: &List<'_>, template: &Template<N>) -> Option<Subject> {
+    match find(list, template)? {
+        Value::Nvlist(id) => Some(Subject::Port(bytes_of(&id, &IDENT)?.to_vec())),
+        _ => None,
+    }
+}
+
+fn task<const N: usize, const M: usize>(
+    list: &List<'_>,
+    session: &Template<N>,
+    task: &Template<M>,
+) -> Option<Subject> {
+    Some(Subject::Task {
+        session_id: uint64(list, session)?,
+        task_msgid: uint64(list, task)?,
     })
 }
