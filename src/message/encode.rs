@@ -37,12 +37,18 @@ impl Message {
     pub fn encode_into(&self, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let size = self.encoded_len(dialect)?;
         out.reserve(size);
+        self.write(dialect, out);
+        Ok(())
+    }
+
+    /// Writes without a check. What does not fit makes a message that receivers refuse.
+    #[inline]
+    pub(super) fn write(&self, dialect: Dialect, out: &mut Vec<u8>) {
         let mut writer = Writer { out, deferred: 0 };
         describe(self, dialect, &mut writer);
         let deferred = writer.deferred;
         // The count words that empty arrays lack.
         out.resize(out.len() + deferred, 0);
-        Ok(())
     }
 
     /// How many bytes [`Message::encode`] gives.

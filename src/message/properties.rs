@@ -327,6 +327,141 @@ proptest! {
     }
 }
 
+/// A message of each type that has a short way.
+fn usual_messages() -> Vec<Message> {
+    let device = |name: &[u8]| DeviceId {
+        protocol_id: 5,
+        code_set: 2,
+        piv: 1,
+        association: 1,
+        ident_type: 8,
+        ident: name.to_vec(),
+    };
+    let command = ScsiCommand {
+        task_msgid: 1,
+        ini_devid: device(b"initiator"),
+        tgt_devid: device(b""),
+        rport: Some(b"\x05\x80".to_vec()),
+        lun_id: [0x60; 16],
+        session_id: 3,
+        task_lun_no: [0xFE; 8],
+        task_expected_xfer_length: 512,
+        task_cdb: vec![0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+        task_flags: 0xA1,
+        task_priority: 0,
+        task_mgmt_function: 0,
+        immed_data: vec![0x7F, 0x80],
+    };
+    let bodies = [
+        Body::ScsiCommand(ScsiCommand {
+            task_cdb: vec![],
+            immed_data: vec![],
+            ..command.clone()
+        }),
+        Body::ScsiCommand(command),
+        Body::ScsiData(ScsiData {
+            task_msgid: 1,
+            session_id: 3,
+            lun_id: [0x60; 16],
+            data: vec![1, 0x80],
+        }),
+        Body::ScsiDataTransferDone(ScsiDataTransferDone {
+            task_msgid: 1,
+            session_id: 3,
+            status: status::ABORTED,
+        }),
+        Body::ScsiStatus(ScsiStatus {
+            task_msgid: 1,
+            session_id: 3,
+            lun_id: [0x60; 16],
+            response: 0,
+            status: 2,
+            flags: 2,
+            resid: 3,
+            sense: vec![0x70, 0, 5],
+        }),
+        Body::Status(Status {
+            status_msg_type: 2,
+            status_msgid: 9,
+            status: 0,
+        }),
+    ];
+    bodies.map(|body| Message { msgid: 7, body }).into()
+}
+
+#[test]
+fn usual_messages_take_the_short_way() {
+    for message in usual_messages() {
+        let wire = message.encode(Dialect::Current).expect("it can be sent");
+        let short = canonical::decode(&wire, Dialect::Current, &Limits::DEFAULT);
+        assert_eq!(short.as_ref(), Some(&message));
+        assert!(canonical::peek(&wire).is_some());
+        assert_eq!(peek(&wire), Some(expected_peek(&message)));
+    }
+}
+
+/// Where random damage would need luck: every bit, and every word by every other that means
+/// something.
+#[test]
+fn the_short_way_agrees_wherever_the_damage_is() {
+    let agree = |wire: &[u8], what: &dyn Fn() -> String| {
+        for dialect in [Dialect::Current, Dialect::Y2009] {
+            let general = general(wire, dialect, &Limits::DEFAULT);
+            let ours = Message::decode(wire, dialect);
+            assert_eq!(ours, general, "{}", what());
+            if let Ok(message) = ours {
+                assert_eq!(peek(wire), Some(expected_peek(&message)), "{}", what());
+            }
+        }
+    };
+    for message in usual_messages() {
+        let mut wire = message.encode(Dialect::Current).expect("it can be sent");
+        let name = message.message_type();
+        for bit in 0..8 * wire.len() {
+            wire[bit / 8] ^= 1 << (bit % 8);
+            agree(&wire, &|| format!("{name}, bit {bit}"));
+            wire[bit / 8] ^= 1 << (bit % 8);
+        }
+        for at in (0..wire.len()).step_by(4) {
+            let kept: [u8; 4] = wire[at..at + 4].try_into().expect("whole words");
+            for word in [0, 1, 2, 15, 19, 23, 26, u32::MAX, 0x7FFF_FFFF, 0x4000_0000] {
+                wire[at..at + 4].copy_from_slice(&word.to_be_bytes());
+                agree(&wire, &|| format!("{name}, byte {at}, word {word:#x}"));
+            }
+            wire[at..at + 4].copy_from_slice(&kept);
+        }
+        for length in 0..wire.len() {
+            agree(&wire[..length], &|| format!("{name}, cut to {length}"));
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_encoded_is_refused_both_ways() {
+    for size in 0..4 {
+        let mut message = usual_messages().swap_remove(1);
+        if let Body::ScsiCommand(command) = &mut message.body {
+            command.rport = Some(vec![0x80; size]);
+        }
+        let mut wire = Vec::new();
+        message.write(Dialect::Current, &mut wire);
+        let decoded = Message::decode(&wire, Dialect::Current);
+        assert_eq!(decoded, general(&wire, Dialect::Current, &Limits::DEFAULT));
+        assert_eq!(decoded.is_ok(), size >= 2, "transport id of {size}");
+        assert_eq!(message.encode(Dialect::Current).is_ok(), size >= 2);
+    }
+    let mut message = usual_messages().swap_remove(2);
+    if let Body::ScsiData(data) = &mut message.body {
+        data.data.clear();
+    }
+    let wire = message.encode(Dialect::Current).expect("it can be sent");
+    let error = Message::decode(&wire, Dialect::Current).expect_err("no data");
+    let problem = error.field().map(|error| error.problem);
+    assert_eq!(problem, Some(FieldProblem::NoData));
+    // The look does not go as far as the data.
+    assert_eq!(peek(&wire), Some(expected_peek(&message)));
+}
+
 /// The fields of a session message, all of them sound; tests spoil some.
 fn session_fields<'a>(device: &'a [Field<'a>], transport: &'a [Field<'a>]) -> Vec<Field<'a>> {
     let field = |name: &'static str, data| Field {
