@@ -3,7 +3,7 @@
 //! code, and beside a plain write of as many bytes.
 //!
 //! `cargo bench -p stmf-proxy --bench codec`. Each figure is the best of some rounds
-//! that repeat the operation for a few milliseconds: what others do on the machine only adds. Encoding appends to a buffer that is kept
+//! that repeat the operation for a millisecond or more: what others do on the machine only adds. Encoding appends to a buffer that is kept
 //! ([`Message::encode_into`]); decoding makes a [`Message`] that owns its bytes, and drops it
 //! ([`Message::decode`]). The figures of the reference were taken elsewhere (one core of a cloud
 //! machine, C, -O2), so ratios are a yardstick, not a race.
@@ -15,8 +15,8 @@ use stmf_proxy::message::{
     status,
 };
 
-const ROUNDS: usize = 21;
-const ROUND: Duration = Duration::from_millis(10);
+const ROUNDS: usize = 200;
+const ROUND: Duration = Duration::from_millis(1);
 
 /// Nanoseconds that one call takes.
 fn measure(mut operation: impl FnMut()) -> f64 {
