@@ -31,6 +31,8 @@ mod peek;
 pub mod status;
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod properties;
 
 pub use crate::nvlist::{Limits, NvlistError, NvlistProblem};

@@ -17,7 +17,7 @@ pub mod words;
 mod writer;
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 
 pub use error::{LookupError, NvlistError, NvlistProblem, PackError};
 pub use reader::{List, Pair, Pairs};

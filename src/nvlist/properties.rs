@@ -139,6 +139,12 @@ fn pack_tree(tree: &Tree) -> Vec<u8> {
     })
 }
 
+/// Reads all that a packed list has, and packs that.
+pub(crate) fn repack(packed: &[u8]) -> Vec<u8> {
+    let list = List::unpack(packed, &Limits::DEFAULT).expect("a sound list");
+    pack_tree(&read_tree(&list))
+}
+
 fn read_tree(list: &List<'_>) -> Tree {
     let pairs = list.pairs();
     pairs
