@@ -20,6 +20,7 @@
 //! ```
 
 mod body;
+mod canonical;
 mod decode;
 mod encode;
 mod error;
@@ -28,6 +29,11 @@ pub mod hex;
 mod json;
 mod peek;
 pub mod status;
+
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod properties;
 
 pub use crate::nvlist::{Limits, NvlistError, NvlistProblem};
 pub use body::{

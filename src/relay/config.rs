@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::subject::{Classifier, strict_order};
+use super::classify::by_object;
+use super::subject::Classifier;
 use crate::link::demo::DemoConfig;
 use crate::link::greeting::NAME_MAX;
 use crate::link::{KEEPALIVE_LONGEST, LinkTimes, Node, Role};
@@ -50,7 +51,7 @@ pub enum HandlePolicy {
 pub struct Config {
     /// Which link, and who we are on it.
     pub link: LinkConfig,
-    /// Tells what a message is about. Default [`strict_order`], which posts one by one.
+    /// Tells what a message is about. Default [`by_object`].
     pub classifier: Classifier,
     /// Seed of the relay's own random numbers (session numbers, jitter). Must differ between
     /// processes and starts: the driver draws it.
@@ -92,7 +93,7 @@ impl Config {
     pub fn new(link: LinkConfig, seed: u64) -> Config {
         Config {
             link,
-            classifier: strict_order,
+            classifier: by_object,
             seed,
             times: LinkTimes::default(),
             max_message: 64 << 20,

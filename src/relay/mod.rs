@@ -26,9 +26,10 @@
 //! 8. Nothing is posted before ALUA has been enabled on this link, and ALUA is not enabled before
 //!    peer and node numbers are agreed (`door.rs`).
 //!
-//! This module knows nothing of what stands in a message: a [`Classifier`] tells its lane.
+//! Nothing here but `classify.rs` knows what stands in a message: a [`Classifier`] tells its lane.
 
 mod agreement;
+pub mod classify;
 pub mod config;
 mod dialing;
 mod door;

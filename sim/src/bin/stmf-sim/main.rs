@@ -3,6 +3,7 @@
 //! only parses arguments and hands over.
 
 mod kernel;
+mod msg;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,10 +21,12 @@ enum Command {
     /// The fake kernel on its own.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
+    Msg(msg::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Kernel(command) => kernel::run(command),
+        Command::Msg(arguments) => msg::run(arguments),
     }
 }
