@@ -10,8 +10,8 @@
 use super::encode::{END, PREAMBLE};
 use super::fields::*;
 use super::{
-    Body, DeviceId, Dialect, Message, MessageType, ScsiCommand, ScsiData, ScsiDataTransferDone,
-    ScsiStatus, Status, Subject,
+    Body, DeviceId, Dialect, Message, MessageType, Route, ScsiCommand, ScsiData,
+    ScsiDataTransferDone, ScsiStatus, Status, Subject,
 };
 use crate::nvlist::{Bytes, Limits, PACKED_LIMIT, template::Template, words};
 
@@ -72,14 +72,19 @@ pub(super) fn peek(bytes: &[u8]) -> Option<(MessageType, u64, Subject<'_>)> {
         MessageType::ScsiCommand => {
             let task_msgid = rest.double_word(&ICSC_TASK_MSGID)?;
             rest.device_id(&ICSC_INI_DEVID)?;
-            let target = Some(Bytes::new(rest.device_id(&ICSC_TGT_DEVID)?.ident));
-            rest.transport_id(&ICSC_RPORT)?;
+            let target = Bytes::new(rest.device_id(&ICSC_TGT_DEVID)?.ident);
+            let initiator = Bytes::new(rest.transport_id(&ICSC_RPORT)?);
             let lun_id = Some(rest.fixed_array(&ICSC_LUN_ID)?);
             let session_id = rest.double_word(&ICSC_SESSION_ID)?;
+            let lun = rest.fixed_array(&ICSC_TASK_LUN_NO)?;
             Subject::Task {
                 session_id,
                 task_msgid,
-                target,
+                route: Some(Route {
+                    target,
+                    initiator,
+                    lun,
+                }),
                 lun_id,
             }
         }
@@ -90,7 +95,7 @@ pub(super) fn peek(bytes: &[u8]) -> Option<(MessageType, u64, Subject<'_>)> {
             Subject::Task {
                 session_id,
                 task_msgid,
-                target: None,
+                route: None,
                 lun_id: None,
             }
         }
@@ -256,7 +261,7 @@ impl<'a> Rest<'a> {
         Some(Subject::Task {
             session_id,
             task_msgid,
-            target: None,
+            route: None,
             lun_id,
         })
     }

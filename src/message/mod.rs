@@ -42,7 +42,7 @@ pub use body::{
     SessionMessage, Status,
 };
 pub use error::{DecodeError, EncodeError, FieldError, FieldProblem};
-pub use peek::{Peek, Subject, peek};
+pub use peek::{Peek, Route, Subject, peek};
 
 /// One message.
 ///

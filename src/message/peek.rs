@@ -33,6 +33,9 @@ pub enum Subject<'a> {
         session_id: u64,
         /// The `ident` of the target port.
         target: Bytes<'a>,
+        /// Who the initiator is: its transport id, or where the message has none (2009 dialect)
+        /// the `ident` of its device id.
+        initiator: Bytes<'a>,
     },
     /// A task in a session, by the numbers that the node of the initiator has given them.
     Task {
@@ -40,8 +43,8 @@ pub enum Subject<'a> {
         session_id: u64,
         /// The task.
         task_msgid: u64,
-        /// The `ident` of the target port, of a command.
-        target: Option<Bytes<'a>>,
+        /// Where a command came from and where it goes.
+        route: Option<Route<'a>>,
         /// The LU, of a command and of data and status for one.
         lun_id: Option<[u8; 16]>,
     },
@@ -54,6 +57,17 @@ pub enum Subject<'a> {
     },
     /// Nothing that an order would be kept for: echoes.
     Nothing,
+}
+
+/// Between whom a command runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<'a> {
+    /// The `ident` of the target port.
+    pub target: Bytes<'a>,
+    /// Who the initiator is, as in [`Subject::Session`].
+    pub initiator: Bytes<'a>,
+    /// The number of the LU, as the initiator sent it.
+    pub lun: [u8; 8],
 }
 
 /// Looks at a message. `None` when it is damaged before all that is wanted was found; then
@@ -80,31 +94,35 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         MessageType::ScsiCommand => Subject::Task {
             session_id: uint64(&list, &ICSC_SESSION_ID)?,
             task_msgid: uint64(&list, &ICSC_TASK_MSGID)?,
-            target: Some(ident(&list, &ICSC_TGT_DEVID)?),
+            route: Some(Route {
+                target: ident(&list, &ICSC_TGT_DEVID)?,
+                initiator: initiator(&list, &ICSC_RPORT, &ICSC_INI_DEVID)?,
+                lun: bytes_of(&list, &ICSC_TASK_LUN_NO)?.to_array()?,
+            }),
             lun_id: Some(lun_id(&list, &ICSC_LUN_ID)?),
         },
         MessageType::ScsiData => Subject::Task {
             session_id: uint64(&list, &ICSD_SESSION_ID)?,
             task_msgid: uint64(&list, &ICSD_TASK_MSGID)?,
-            target: None,
+            route: None,
             lun_id: Some(lun_id(&list, &ICSD_LUN_ID)?),
         },
         MessageType::ScsiDataTransferDone => Subject::Task {
             session_id: uint64(&list, &ICSX_SESSION_ID)?,
             task_msgid: uint64(&list, &ICSX_TASK_MSGID)?,
-            target: None,
+            route: None,
             lun_id: None,
         },
         MessageType::ScsiStatus => Subject::Task {
             session_id: uint64(&list, &ICSS_SESSION_ID)?,
             task_msgid: uint64(&list, &ICSS_TASK_MSGID)?,
-            target: None,
+            route: None,
             lun_id: Some(lun_id(&list, &ICSS_LUN_ID)?),
         },
         MessageType::ReadyToTransfer => Subject::Task {
             session_id: uint64(&list, &ICRT_SESSION_ID)?,
             task_msgid: uint64(&list, &ICRT_TASK_MSGID)?,
-            target: None,
+            route: None,
             lun_id: None,
         },
         MessageType::Status => Subject::Answer {
@@ -114,6 +132,7 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         MessageType::SessionCreate | MessageType::SessionDestroy => Subject::Session {
             session_id: uint64(&list, &ICSCD_SESSION_ID)?,
             target: ident(&list, &ICSCD_TGT_DEVID)?,
+            initiator: initiator(&list, &ICSCD_RPORT, &ICSCD_INI_DEVID)?,
         },
         MessageType::EchoRequest | MessageType::EchoReply => Subject::Nothing,
     };
@@ -160,6 +179,19 @@ fn ident<'a, const N: usize>(list: &List<'a>, template: &Template<N>) -> Option<
         Value::Nvlist(id) => bytes_of(&id, &IDENT),
         _ => None,
     }
+}
+
+/// The transport id, or the name in the device id where there is none.
+fn initiator<'a, const N: usize, const M: usize>(
+    list: &List<'a>,
+    rport: &Template<N>,
+    device: &Template<M>,
+) -> Option<Bytes<'a>> {
+    let id = match find(list, rport) {
+        Some(Value::Nvlist(id)) => bytes_of(&id, &RPORT_TPTID),
+        _ => None,
+    };
+    id.or_else(|| ident(list, device))
 }
 
 fn lun_id<const N: usize>(list: &List<'_>, template: &Template<N>) -> Option<[u8; 16]> {

@@ -219,6 +219,8 @@ pub(super) struct Told {
     message_type: MessageType,
     msgid: u64,
     port: Option<Vec<u8>>,
+    pub(super) initiator: Option<Vec<u8>>,
+    lun: Option<[u8; 8]>,
     lun_id: Option<[u8; 16]>,
     session_id: Option<u64>,
     task_msgid: Option<u64>,
@@ -226,12 +228,14 @@ pub(super) struct Told {
 }
 
 fn nothing(message_type: MessageType, msgid: u64) -> Told {
-    let (port, lun_id) = (None, None);
+    let (port, initiator, lun, lun_id) = (None, None, None, None);
     let (session_id, task_msgid, answers) = (None, None, None);
     Told {
         message_type,
         msgid,
         port,
+        initiator,
+        lun,
         lun_id,
         session_id,
         task_msgid,
@@ -250,20 +254,27 @@ pub(super) fn told(peek: Peek<'_>) -> Told {
             lun_id: Some(id),
             ..nothing
         },
-        Subject::Session { session_id, target } => Told {
+        Subject::Session {
+            session_id,
+            target,
+            initiator,
+        } => Told {
             session_id: Some(session_id),
             port: Some(target.to_vec()),
+            initiator: Some(initiator.to_vec()),
             ..nothing
         },
         Subject::Task {
             session_id,
             task_msgid,
-            target,
+            route,
             lun_id,
         } => Told {
             session_id: Some(session_id),
             task_msgid: Some(task_msgid),
-            port: target.map(|target| target.iter().collect()),
+            port: route.map(|route| route.target.iter().collect()),
+            initiator: route.map(|route| route.initiator.iter().collect()),
+            lun: route.map(|route| route.lun),
             lun_id,
             ..nothing
         },
@@ -281,6 +292,14 @@ pub(super) fn told(peek: Peek<'_>) -> Told {
 /// The look that the fields of a decoded message promise.
 pub(super) fn expected_peek(message: &Message) -> Told {
     let nothing = nothing(message.message_type(), message.msgid);
+    let (initiator, lun) = match &message.body {
+        Body::ScsiCommand(body) => (Some((&body.rport, &body.ini_devid)), Some(body.task_lun_no)),
+        Body::SessionCreate(body) | Body::SessionDestroy(body) => {
+            (Some((&body.rport, &body.ini_devid)), None)
+        }
+        _ => (None, None),
+    };
+    let initiator = initiator.map(|(rport, id)| rport.clone().unwrap_or_else(|| id.ident.clone()));
     let task = |session_id, task_msgid| (Some(session_id), Some(task_msgid));
     let ((session_id, task_msgid), port, lun_id) = match &message.body {
         Body::RegisterProxyPort(port) => ((None, None), Some(&port.port_id), None),
@@ -322,6 +341,8 @@ pub(super) fn expected_peek(message: &Message) -> Told {
         session_id,
         task_msgid,
         port,
+        initiator,
+        lun,
         lun_id,
         ..nothing
     }

@@ -6,11 +6,15 @@
 //! will drop it, and until then nothing overtakes it.
 
 use super::subject::{Lane, Subject};
-use crate::message::{MessageType, Subject as Seen, peek};
+use crate::message::{MessageType, Route, Subject as Seen, peek};
 use crate::nvlist::Bytes;
 
 /// The longest `ident` of a device id: its length is said in one byte.
 const IDENT_MAX: usize = 255;
+
+/// The longest transport id that is told from others. The longest that there is, an iSCSI name
+/// with a session identifier, has some 250 bytes; a message with a longer one is a barrier.
+const TRANSPORT_ID_MAX: usize = 512;
 
 /// The default [`Classifier`](super::Classifier).
 pub fn by_object(message: &[u8]) -> Lane {
@@ -18,23 +22,38 @@ pub fn by_object(message: &[u8]) -> Lane {
         return Lane::barrier();
     };
     match seen.subject {
-        Seen::Port(port) => with_ident(port, |port| Subject::Port { port }.lane()),
+        Seen::Port(port) => with_bytes::<IDENT_MAX>(port, |port| Subject::Port { port }.lane()),
         Seen::Lun(lun_id) => Subject::LogicalUnit { lun_id: &lun_id }.lane(),
-        Seen::Session { session_id, target } => with_ident(target, |target| {
-            Subject::Session { session_id, target }.lane()
+        Seen::Session {
+            session_id,
+            target,
+            initiator,
+        } => with_nexus(initiator, target, |initiator, target| {
+            Subject::Session {
+                session_id,
+                target,
+                initiator,
+            }
+            .lane()
         }),
         Seen::Task {
             session_id,
             task_msgid,
-            target: Some(target),
+            route:
+                Some(Route {
+                    target,
+                    initiator,
+                    lun,
+                }),
             lun_id: Some(lun_id),
-        } => with_ident(target, |target| {
-            let lun_id = &lun_id;
+        } => with_nexus(initiator, target, |initiator, target| {
             Subject::Command {
                 session_id,
                 task_msgid,
                 target,
-                lun_id,
+                initiator,
+                lun_id: &lun_id,
+                lun,
             }
             .lane()
         }),
@@ -73,13 +92,23 @@ pub fn by_object(message: &[u8]) -> Lane {
     }
 }
 
-/// Names of ports lie in the message at four bytes a byte.
-fn with_ident(ident: Bytes<'_>, lane: impl FnOnce(&[u8]) -> Lane) -> Lane {
-    let mut name = [0; IDENT_MAX];
-    match name.get_mut(..ident.len()) {
+fn with_nexus(
+    initiator: Bytes<'_>,
+    target: Bytes<'_>,
+    lane: impl FnOnce(&[u8], &[u8]) -> Lane,
+) -> Lane {
+    with_bytes::<TRANSPORT_ID_MAX>(initiator, |initiator| {
+        with_bytes::<IDENT_MAX>(target, |target| lane(initiator, target))
+    })
+}
+
+/// Names lie in the message at four bytes a byte.
+fn with_bytes<const MAX: usize>(bytes: Bytes<'_>, lane: impl FnOnce(&[u8]) -> Lane) -> Lane {
+    let mut name = [0; MAX];
+    match name.get_mut(..bytes.len()) {
         Some(name) => {
             name.iter_mut()
-                .zip(ident.iter())
+                .zip(bytes.iter())
                 .for_each(|(to, from)| *to = from);
             lane(name)
         }
@@ -95,6 +124,8 @@ mod tests {
         RegisterProxyPort, ScsiCommand, ScsiData, ScsiDataTransferDone, SessionMessage, Status,
     };
     use crate::relay::subject::Object;
+
+    const LUN: [u8; 8] = [0, 6, 0, 0, 0, 0, 0, 0];
 
     fn device(ident: &[u8]) -> DeviceId {
         let ident = ident.to_vec();
@@ -114,14 +145,30 @@ mod tests {
     }
 
     fn command(session_id: u64, task_msgid: u64, target: &[u8], lun_id: [u8; 16]) -> Body {
+        command_of(
+            vec![session_id as u8; 24],
+            session_id,
+            task_msgid,
+            target,
+            lun_id,
+        )
+    }
+
+    fn command_of(
+        rport: Vec<u8>,
+        session_id: u64,
+        task_msgid: u64,
+        target: &[u8],
+        lun_id: [u8; 16],
+    ) -> Body {
         Body::ScsiCommand(ScsiCommand {
             task_msgid,
             ini_devid: device(b"initiator"),
             tgt_devid: device(target),
-            rport: Some(vec![5; 24]),
+            rport: Some(rport),
             lun_id,
             session_id,
-            task_lun_no: [0; 8],
+            task_lun_no: LUN,
             task_expected_xfer_length: 0,
             task_cdb: vec![0; 6],
             task_flags: 1,
@@ -161,10 +208,56 @@ mod tests {
         let end = SessionMessage {
             ini_devid: device(b"initiator"),
             tgt_devid: device(b"port a"),
-            rport: Some(vec![5; 24]),
+            rport: Some(vec![1; 24]),
             session_id: 1,
         };
         assert!(command_lane.conflicts_with(&lane(Body::SessionDestroy(end))));
+    }
+
+    /// An initiator that logs in again gets a new session at once. A command of the old one that is
+    /// overtaken would leave the peer's kernel with a session that it can never close.
+    #[test]
+    fn a_command_of_a_new_session_waits_for_the_old_one_of_the_same_initiator_and_port() {
+        let rport = || vec![9; 24];
+        let old = lane(command_of(rport(), 5, 10, b"port a", [1; 16]));
+        let new = lane(command_of(rport(), 7, 11, b"port a", [1; 16]));
+        let end = lane(Body::SessionDestroy(SessionMessage {
+            ini_devid: device(b"initiator"),
+            tgt_devid: device(b"port a"),
+            rport: Some(rport()),
+            session_id: 5,
+        }));
+        assert!(new.conflicts_with(&old) && new.conflicts_with(&end) && end.conflicts_with(&old));
+        let of_another = lane(command_of(vec![8; 24], 7, 11, b"port a", [1; 16]));
+        assert!(!of_another.conflicts_with(&old) && !of_another.conflicts_with(&end));
+    }
+
+    #[test]
+    fn without_a_transport_id_the_device_id_tells_the_initiator() {
+        let Body::ScsiCommand(mut with) = command(5, 10, b"port a", [1; 16]) else {
+            unreachable!("made as one")
+        };
+        with.rport = None;
+        let of = |name: &[u8], session_id, task_msgid| {
+            let ini_devid = device(name);
+            let body = Body::ScsiCommand(ScsiCommand {
+                ini_devid,
+                session_id,
+                task_msgid,
+                ..with.clone()
+            });
+            let message = Message { msgid: 1, body };
+            by_object(&message.encode(Dialect::Y2009).expect("it can be sent"))
+        };
+        assert!(of(b"host 1", 5, 10).conflicts_with(&of(b"host 1", 7, 11)));
+        assert!(!of(b"host 1", 5, 10).conflicts_with(&of(b"host 2", 7, 11)));
+    }
+
+    #[test]
+    fn a_transport_id_is_told_up_to_its_bound() {
+        let of = |length| lane(command_of(vec![1; length], 5, 10, b"port a", [1; 16]));
+        assert!(!of(TRANSPORT_ID_MAX).is_barrier());
+        assert!(of(TRANSPORT_ID_MAX + 1).is_barrier());
     }
 
     #[test]
@@ -183,7 +276,9 @@ mod tests {
                     session_id,
                     task_msgid,
                     target: b"p",
+                    initiator: &[session_id as u8; 24],
                     lun_id: &lun_id,
+                    lun: LUN,
                 }
                 .lane(),
             ),

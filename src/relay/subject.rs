@@ -8,6 +8,11 @@
 //! through one port to one LU (shared claims), and a registration of that port or LU (an
 //! exclusive claim) keeps its place among them.
 //!
+//! An I_T nexus (initiator and target port) is an object of its own: it has one session after
+//! another, and the kernel takes a command of the older one after one of the newer one for a
+//! mistake, and never lets go of the session that it found (docs/kernel.md, trap 1). What names
+//! only a session cannot claim its nexus; the end of a session, and the commands, do both.
+//!
 //! Sessions and tasks are numbered by the kernel of the node that the initiator is connected to,
 //! and both nodes have such. In one direction of the link travel messages about the *sender's*
 //! sessions (commands, their end, xfer_done) and about the *receiver's* (data and status going
@@ -26,6 +31,10 @@ pub enum Object {
     Port(u64),
     /// A logical unit, by its 16-byte id.
     LogicalUnit(u64),
+    /// The logical units that initiators know by this number, whatever port they come through.
+    Lun([u8; 8]),
+    /// An initiator at a port, whatever its session.
+    Nexus(u64),
     /// A session of the node that sent the message.
     SenderSession(u64),
     /// A task of the node that sent the message, by its message id.
@@ -41,18 +50,26 @@ pub enum Object {
 impl Object {
     /// The port with this identifier (`ident` of a device identifier).
     pub fn port(ident: &[u8]) -> Object {
-        Object::Port(fold(ident))
+        Object::Port(fold(EMPTY, ident))
+    }
+
+    /// The nexus of the initiator with this transport id and the port with this identifier.
+    pub fn nexus(initiator: &[u8], target: &[u8]) -> Object {
+        Object::Nexus(fold(fold(EMPTY, initiator), target))
     }
 
     /// The logical unit with this id.
     pub fn logical_unit(id: &[u8; 16]) -> Object {
-        Object::LogicalUnit(fold(id))
+        Object::LogicalUnit(fold(EMPTY, id))
     }
 }
 
+/// What [`fold`] begins with.
+const EMPTY: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// FNV-1a over 64 bits.
-fn fold(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+fn fold(before: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(before, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
@@ -76,7 +93,7 @@ pub struct Claim {
 }
 
 /// The most claims that one message makes.
-pub const CLAIMS_MAX: usize = 4;
+pub const CLAIMS_MAX: usize = 6;
 
 /// All claims of a message: the place that it keeps among the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -212,8 +229,12 @@ pub enum Subject<'a> {
         task_msgid: u64,
         /// `ident` of the target port's id.
         target: &'a [u8],
+        /// Transport id of the initiator.
+        initiator: &'a [u8],
         /// The LU id; all zero for task management, which names none.
         lun_id: &'a [u8; 16],
+        /// The number of the LU, as the initiator sent it.
+        lun: [u8; 8],
     },
     /// scsi_data_xfer_done.
     TransferDone {
@@ -249,6 +270,8 @@ pub enum Subject<'a> {
         session_id: u64,
         /// `ident` of the target port's id.
         target: &'a [u8],
+        /// Transport id of the initiator.
+        initiator: &'a [u8],
     },
     /// echo_request, echo_reply.
     Echo,
@@ -269,16 +292,20 @@ impl Subject<'_> {
                 session_id,
                 task_msgid,
                 target,
+                initiator,
                 lun_id,
+                lun,
             } => {
                 let lane = Lane::free()
                     .and(Object::SenderSession(session_id), Exclusive)
                     .and(Object::SenderTask(task_msgid), Exclusive)
+                    .and(Object::nexus(initiator, target), Exclusive)
                     .and(Object::port(target), Shared);
                 if *lun_id == [0; 16] {
-                    lane
+                    lane.and(Object::Lun(lun), Exclusive)
                 } else {
-                    lane.and(Object::logical_unit(lun_id), Shared)
+                    lane.and(Object::Lun(lun), Shared)
+                        .and(Object::logical_unit(lun_id), Shared)
                 }
             }
             Subject::TransferDone {
@@ -309,8 +336,13 @@ impl Subject<'_> {
             Subject::Status { status_msgid } => {
                 Lane::free().and(Object::ReceiverTask(status_msgid), Exclusive)
             }
-            Subject::Session { session_id, target } => Lane::free()
+            Subject::Session {
+                session_id,
+                target,
+                initiator,
+            } => Lane::free()
                 .and(Object::SenderSession(session_id), Exclusive)
+                .and(Object::nexus(initiator, target), Exclusive)
                 .and(Object::port(target), Shared)
                 .slow(),
             Subject::Echo => Lane::free().and(Object::Echo, Exclusive),
@@ -331,7 +363,9 @@ mod tests {
             session_id,
             task_msgid,
             target: b"port 1",
+            initiator: &session_id.to_be_bytes(),
             lun_id,
+            lun: [0; 8],
         }
         .lane()
     }
@@ -351,10 +385,63 @@ mod tests {
         let end = Subject::Session {
             session_id: 1,
             target: b"port 1",
+            initiator: &1u64.to_be_bytes(),
         }
         .lane();
         assert!(end.conflicts_with(&first) && end.conflicts_with(&done));
         assert!(!end.conflicts_with(&command(2, 12, &LU)));
+    }
+
+    #[test]
+    fn the_sessions_of_one_nexus_keep_their_order() {
+        let command = |session_id, task_msgid, target| {
+            Subject::Command {
+                session_id,
+                task_msgid,
+                target,
+                initiator: b"host 1",
+                lun_id: &LU,
+                lun: [0; 8],
+            }
+            .lane()
+        };
+        let older = command(5, 10, b"port 1");
+        let newer = command(7, 11, b"port 1");
+        assert!(newer.conflicts_with(&older));
+        let end = Subject::Session {
+            session_id: 5,
+            target: b"port 1",
+            initiator: b"host 1",
+        }
+        .lane();
+        assert!(end.conflicts_with(&older) && newer.conflicts_with(&end));
+        let elsewhere = command(7, 11, b"port 2");
+        assert!(!elsewhere.conflicts_with(&older) && !elsewhere.conflicts_with(&end));
+    }
+
+    #[test]
+    fn a_reset_keeps_its_place_among_the_commands_to_its_lun_from_everywhere() {
+        let to = |session_id, task_msgid, target, lun_id, lun| {
+            let initiator = b"host 1";
+            Subject::Command {
+                session_id,
+                task_msgid,
+                target,
+                initiator,
+                lun_id,
+                lun,
+            }
+            .lane()
+        };
+        let (zero, one) = ([0; 8], [0, 1, 0, 0, 0, 0, 0, 0]);
+        let reset = to(1, 10, b"port 1", &NO_LU, zero);
+        assert!(reset.conflicts_with(&to(2, 11, b"port 2", &LU, zero)));
+        assert!(!reset.conflicts_with(&to(2, 11, b"port 2", &LU, one)));
+        assert!(
+            reset.conflicts_with(&to(1, 12, b"port 1", &LU, one)),
+            "one session"
+        );
+        assert!(!to(1, 10, b"port 1", &LU, zero).conflicts_with(&to(2, 11, b"port 2", &LU, zero)));
     }
 
     #[test]
