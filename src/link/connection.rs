@@ -138,6 +138,11 @@ impl Connection {
         self.welcome_sent
     }
 
+    /// Whether the peer's welcome has come.
+    pub(crate) fn has_peers_welcome(&self) -> bool {
+        self.welcome_received
+    }
+
     /// The agreed version; none on the demo link.
     pub(crate) fn version(&self) -> Option<u16> {
         self.peer

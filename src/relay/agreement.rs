@@ -40,6 +40,7 @@ impl Relay {
             host: greeting.host,
             relay: greeting.relay,
             attempt: greeting.attempt,
+            welcomed_at: None,
             up_since: None,
             alua_set: false,
         });
@@ -69,6 +70,7 @@ impl Relay {
             host,
             relay: 0,
             attempt: 0,
+            welcomed_at: None,
             up_since: None,
             alua_set: false,
         });
@@ -114,13 +116,14 @@ impl Relay {
         };
         let connection = link.connection.id;
         if ready && !link.connection.is_welcomed() {
+            link.welcomed_at = Some(now);
             let version = link.connection.welcome_version();
             let frame = link.connection.welcome(now, Welcome { version, handle });
             self.actions
                 .extend(frame.map(|frame| Action::Send { connection, frame }));
         }
         let number = link.number;
-        if link.connection.is_established() && link.up_since.is_none() {
+        if ready && link.connection.is_established() && link.up_since.is_none() {
             link.up_since = Some(now);
             let up = Event::LinkUp {
                 connection,

@@ -42,7 +42,8 @@ pub enum HandlePolicy {
     /// Keep it. It is closed nevertheless before a peer that has booted since is served.
     Keep,
     /// Close it when no link has stood for so long (zero: at once), and open it again when the
-    /// peer is back.
+    /// peer is back. A peer that has greeted but is not ready itself counts for none as well, once
+    /// it has had at least [`LinkTimes::greeting_timeout`] to become so.
     CloseAfter(Duration),
 }
 

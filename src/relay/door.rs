@@ -203,14 +203,22 @@ impl Relay {
             (State::Opening | State::Closing, _) => {}
             (State::Closed, None) => {}
             (State::Closed, Some(_)) => {
-                if self.door.reopen_at <= self.now {
+                let wanted = self.links.waits_for_welcome_since().is_none();
+                if wanted && self.door.reopen_at <= self.now {
                     self.open_door();
                 }
             }
             (State::Open(_), _) if self.door.to_close => self.close_if_quiet(),
             (State::Open(_), Some(peer)) => match self.door.serves {
                 None => self.door.serves = Some(peer),
-                Some(served) if served == peer => {}
+                Some(served) if served == peer => {
+                    let patience = self.welcome_patience();
+                    if self.welcome_due() <= self.now {
+                        self.discard_waiting();
+                        self.decide_to_close(CloseReason::PeerNotReady(patience));
+                        self.close_if_quiet();
+                    }
+                }
                 Some(served) => {
                     let reason = match (served, peer) {
                         (PeerKernel::Boot(old), PeerKernel::Boot(new)) => {
@@ -240,13 +248,29 @@ impl Relay {
             .map_or(Time::MAX, |since| since + grace)
     }
 
+    /// How long the handle stays open for a peer that has greeted and does not welcome: as long as
+    /// without a link, but a peer whose greeting has come gets the time of a greeting.
+    fn welcome_patience(&self) -> Duration {
+        match self.config.handle_without_link {
+            HandlePolicy::Keep => Duration::MAX,
+            HandlePolicy::CloseAfter(grace) => grace.max(self.config.times.greeting_timeout),
+        }
+    }
+
+    fn welcome_due(&self) -> Time {
+        self.links
+            .waits_for_welcome_since()
+            .map_or(Time::MAX, |since| since + self.welcome_patience())
+    }
+
     /// When the handle wants something of time.
     pub(super) fn door_timer(&self) -> Time {
-        let wanted = self.links.peer_kernel().is_some();
+        let peer = self.links.peer_kernel().is_some();
+        let waits = self.links.waits_for_welcome_since().is_some();
         match (self.door.state, self.config.handle_without_link) {
-            (State::Closed, _) if wanted => self.door.reopen_at,
+            (State::Closed, _) if peer && !waits => self.door.reopen_at,
             (State::Open(_), HandlePolicy::CloseAfter(grace)) if !self.door.to_close => {
-                self.alone_until(grace)
+                self.alone_until(grace).min(self.welcome_due())
             }
             _ => Time::MAX,
         }

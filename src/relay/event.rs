@@ -33,6 +33,8 @@ pub enum CloseReason {
     PeerUnknown,
     /// No link has stood for as long as the policy allows.
     NoLink(Duration),
+    /// The peer has greeted, but for so long its own handle has not been ready for us.
+    PeerNotReady(Duration),
     /// The relay stops.
     Stopping,
 }

@@ -33,6 +33,11 @@ impl fmt::Display for CloseReason {
                 "no link for {}: closing the proxy door handle until the peer is back",
                 Seconds(*after)
             ),
+            CloseReason::PeerNotReady(after) => write!(
+                f,
+                "the peer has not been ready for {}: closing the proxy door handle until it is",
+                Seconds(*after)
+            ),
             CloseReason::Stopping => f.write_str("stopping: closing the proxy door handle"),
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Current {
     /// The peer's relay and attempt numbers, to know an older connection from a newer one.
     pub(super) relay: u64,
     pub(super) attempt: u64,
+    /// When our welcome was sent.
+    pub(super) welcomed_at: Option<Time>,
     /// Since when the link stands.
     pub(super) up_since: Option<Time>,
     pub(super) alua_set: bool,
@@ -120,6 +122,13 @@ impl Links {
     /// Kernel of the peer whose greeting was accepted.
     pub(super) fn peer_kernel(&self) -> Option<PeerKernel> {
         self.current.as_ref().map(|link| link.kernel)
+    }
+
+    /// Since when our welcome waits for the peer's.
+    pub(super) fn waits_for_welcome_since(&self) -> Option<Time> {
+        let link = self.current.as_ref()?;
+        link.welcomed_at
+            .filter(|_| !link.connection.has_peers_welcome())
     }
 
     pub(super) fn is_alua_set(&self) -> bool {

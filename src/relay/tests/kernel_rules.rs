@@ -135,6 +135,73 @@ fn rule_6_without_a_link_the_handle_is_closed_after_its_grace() {
 }
 
 #[test]
+fn rule_6_the_handle_is_closed_while_a_peer_that_has_greeted_is_not_ready() {
+    let mut config = config(Role::Connect);
+    config.handle_without_link = HandlePolicy::CloseAfter(5 * SECOND);
+    let patience = config.times.greeting_timeout;
+    let mut rig = Rig::new(config);
+    rig.start();
+    rig.connected(1);
+    // It goes on to give signs of life, but its kernel is stuck.
+    let mut peer = PeerEnd::greet(&mut rig, 1, PeerKind::default());
+    assert_eq!(rig.take(), [Action::Connect]);
+    let end = rig.now + patience;
+    while rig.now + SECOND < end {
+        rig.wait(SECOND);
+        peer.tick(&mut rig);
+    }
+    assert_eq!(rig.take(), []);
+    assert_eq!(rig.upcall(b"a command that hangs"), 134);
+    rig.wait(SECOND);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    assert!(rig.says(
+        "the peer has not been ready for 10.000 s: closing the proxy door handle until it is"
+    ));
+    rig.put(Input::ProxyDoorClosed);
+    for _ in 0..60 {
+        rig.wait(SECOND);
+        peer.tick(&mut rig);
+    }
+    assert_eq!(
+        rig.take(),
+        [],
+        "closed until the peer is ready, on the same connection"
+    );
+
+    // What the peer sends at once, because the link stands for it, waits for our handle and ALUA.
+    peer.welcome(&mut rig);
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    assert!(!rig.relay.is_link_up());
+    peer.send(&mut rig, b"P register");
+    assert_eq!(rig.upcall(b"too early"), 134);
+    rig.door_opened();
+    assert!(rig.relay.is_link_up());
+    assert!(matches!(rig.take()[..], [Action::SetAlua { .. }]));
+    rig.put(Input::AluaSet(Ok(())));
+    assert_eq!(rig.posts()[0].1, "P register");
+    assert_eq!(rig.upcall(b"now"), 0);
+}
+
+#[test]
+fn rule_6_a_peer_that_is_not_ready_gets_its_time_even_if_the_handle_is_closed_at_once() {
+    let mut config = config(Role::Connect);
+    config.handle_without_link = HandlePolicy::CloseAfter(Duration::ZERO);
+    let mut rig = Rig::new(config);
+    rig.start();
+    rig.put(Input::ProxyDoorClosed);
+    rig.connected(1);
+    rig.take();
+    let mut peer = PeerEnd::greet(&mut rig, 1, PeerKind::default());
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    rig.door_opened();
+    rig.wait(SECOND);
+    assert_eq!(rig.take(), []);
+    peer.tick(&mut rig);
+    peer.welcome(&mut rig);
+    assert!(rig.relay.is_link_up());
+}
+
+#[test]
 fn rule_6_the_handle_can_be_kept_without_a_link() {
     let mut config = config(Role::Listen);
     config.handle_without_link = HandlePolicy::Keep;

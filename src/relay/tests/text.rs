@@ -148,6 +148,10 @@ fn every_event_has_its_line() {
             reason: CloseReason::PeerUnknown,
             posts_in_flight: 2,
         },
+        Event::DoorClosing {
+            reason: CloseReason::PeerNotReady(long),
+            posts_in_flight: 0,
+        },
         Event::Connected {
             connection,
             address: Some(([10, 0, 0, 2], 6543).into()),
