@@ -212,7 +212,7 @@ pub enum GoodbyeReason {
     Protocol,
     /// 10: the ALUA state could not be set.
     AluaFailed,
-    /// 11: the greeting or the welcome took too long.
+    /// 11: the greeting took too long.
     TooSlow,
     /// 12: too many connections wait for their greeting.
     TooMany,
@@ -273,7 +273,7 @@ impl fmt::Display for GoodbyeReason {
             GoodbyeReason::PostQueueFull => "its queue of messages to be posted is full",
             GoodbyeReason::Protocol => "it found a damaged or misplaced frame",
             GoodbyeReason::AluaFailed => "it could not set its ALUA state",
-            GoodbyeReason::TooSlow => "our greeting or welcome took too long",
+            GoodbyeReason::TooSlow => "our greeting took too long",
             GoodbyeReason::TooMany => "too many connections wait for their greeting",
             GoodbyeReason::Other(code) => return write!(f, "reason {code}, unknown here"),
         })

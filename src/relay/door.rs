@@ -231,8 +231,11 @@ impl Relay {
                 }
             },
             (State::Open(_), None) => {
+                // What came before an orderly goodbye is posted first.
+                let drained = !self.draining || self.lanes.len() == 0;
                 if let HandlePolicy::CloseAfter(grace) = self.config.handle_without_link
                     && self.alone_until(grace) <= self.now
+                    && drained
                 {
                     self.discard_waiting();
                     self.decide_to_close(CloseReason::NoLink(grace));
@@ -270,7 +273,12 @@ impl Relay {
         match (self.door.state, self.config.handle_without_link) {
             (State::Closed, _) if peer && !waits => self.door.reopen_at,
             (State::Open(_), HandlePolicy::CloseAfter(grace)) if !self.door.to_close => {
-                self.alone_until(grace).min(self.welcome_due())
+                let alone = if self.draining && self.lanes.len() > 0 {
+                    Time::MAX // The end of the last post is what is waited for.
+                } else {
+                    self.alone_until(grace)
+                };
+                alone.min(self.welcome_due())
             }
             _ => Time::MAX,
         }

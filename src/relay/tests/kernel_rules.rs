@@ -431,6 +431,42 @@ fn rule_8_a_failure_to_set_alua_gives_the_link_up() {
 // ---- after an orderly goodbye ----
 
 #[test]
+fn a_handle_that_is_closed_at_once_waits_for_what_came_before_an_orderly_goodbye() {
+    let mut config = config(Role::Connect);
+    config.handle_without_link = HandlePolicy::CloseAfter(Duration::ZERO);
+    let mut rig = Rig::new(config);
+    rig.start();
+    rig.put(Input::ProxyDoorClosed);
+    let opened = |rig: &mut Rig| {
+        rig.connected(1);
+        let mut peer = PeerEnd::greet(rig, 1, PeerKind::default());
+        rig.door_opened();
+        peer.read(rig);
+        peer.welcome(rig);
+        peer
+    };
+    let mut peer = opened(&mut rig);
+    rig.put(Input::AluaSet(Ok(())));
+    rig.take();
+    peer.send(&mut rig, b"1 first");
+    peer.send(&mut rig, b"1 second");
+    let first = rig.posts();
+    let goodbye = peer
+        .connection
+        .goodbye(rig.now, GoodbyeReason::Stopping)
+        .expect("greeted");
+    rig.received(1, &goodbye.to_vec());
+    rig.take();
+    rig.wait(SECOND);
+    rig.take();
+    rig.finish(first[0].0);
+    let second = rig.posts();
+    assert_eq!(second[0].1, "1 second");
+    rig.finish(second[0].0);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+}
+
+#[test]
 fn what_came_before_an_orderly_goodbye_is_still_posted() {
     let mut rig = rig();
     let mut peer = rig.up();
