@@ -533,9 +533,11 @@ impl Node {
                     let Ok(data) = parse_hex("data", data) else {
                         return "EINVAL";
                     };
-                    request = request.with_data(data);
+                    request = match immediate {
+                        true => request.with_immediate_data(data),
+                        false => request.with_data(data),
+                    };
                 }
-                request.immediate = *immediate;
                 if let Some(flags) = flags {
                     request.command.flags = *flags;
                 }
