@@ -329,6 +329,39 @@ fn the_flags_of_a_command_are_as_the_step_says() {
 }
 
 #[test]
+fn a_command_outlives_its_session_and_its_port() {
+    let mut node = node(Profile::Illumos);
+    do_step(&mut node, read(1, 1));
+    for step in [
+        json!({"op": "end_session", "port": "p", "initiator": INITIATOR, "no_abort": true}),
+        json!({"op": "remove_port", "port": "p"}),
+    ] {
+        assert_eq!(do_step(&mut node, step)["outstanding"], json!([1]));
+    }
+    do_step(&mut node, json!({"op": "port_hold", "on": true}));
+    let answered = do_step(&mut node, scsi_status(2));
+    assert_eq!(
+        answered["initiator"],
+        json!([{"tag": 1, "status": 0, "resid": 512, "resid_kind": "under"}])
+    );
+    assert_eq!(answered["outstanding"], json!([1]));
+    let aborted = do_step(&mut node, json!({"op": "abort", "tag": 1}));
+    assert_eq!(aborted["result"], json!("ok"));
+    assert_eq!(aborted["outstanding"], json!([]));
+}
+
+#[test]
+fn fields_that_are_not_known_are_passed_over() {
+    let mut node = node(Profile::Illumos);
+    for step in [
+        json!({"op": "lu_hold", "on": true, "why": "a note"}),
+        json!({"op": "port_hold", "on": true, "why": "a note"}),
+    ] {
+        assert_eq!(do_step(&mut node, step)["result"], json!("ok"));
+    }
+}
+
+#[test]
 fn steps_that_make_no_sense_are_refused_before_anything_is_done() {
     let mut node = node(Profile::Illumos);
     for (step, complaint) in [
