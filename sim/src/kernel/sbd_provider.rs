@@ -265,8 +265,8 @@ impl SbdProvider {
                 // Blocks that came with the command count only if the command says so; a write
                 // whose data came without the flag is never answered.
                 let burst = stmf_proxy::message::status::task_flags::INITIAL_BURST;
-                let answers =
-                    initial.is_none() || !transfer.is_medium() || task.command.flags & burst != 0;
+                let medium = transfer.is_medium();
+                let answers = initial.is_none() || !medium || task.command.flags & burst != 0;
                 set_progress(
                     task,
                     Progress::Write {
@@ -277,6 +277,10 @@ impl SbdProvider {
                     },
                 );
                 match initial {
+                    // More blocks than the command moves: it is given up without an answer.
+                    Some(buffer) if medium && buffer.data.borrow().len() > length as usize => {
+                        kernel.stmf().abort_task(task);
+                    }
                     Some(buffer) => self.received(kernel, &unit, task, &buffer).await,
                     None => self.fetch_piece(kernel, &unit, task).await,
                 }
