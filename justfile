@@ -26,6 +26,10 @@ lint:
 bench:
     cargo bench -p stmf-proxy --bench codec
 
+# Speed of worlds: commands, messages, worlds and simulated time per second
+bench-sim:
+    cargo bench -p stmf-sim --bench world
+
 # Properties with many more cases than in the default test run
 test-long cases="20000":
     PROPTEST_CASES={{ cases }} cargo test --release --workspace

@@ -2,6 +2,7 @@
 //! `stmf-sim`: the simulator's command line. One file per command beside this one; this file
 //! only parses arguments and hands over.
 
+mod demo;
 mod kernel;
 mod msg;
 
@@ -18,6 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     /// The fake kernel on its own.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
@@ -26,6 +28,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Kernel(command) => kernel::run(command),
         Command::Msg(arguments) => msg::run(arguments),
     }

@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use stmf_proxy::message::{DeviceId, ScsiCommand, status};
 
+/// Set in the numbers that stmf gives to sessions of proxy ports.
+const OWN_NUMBER: u64 = 1 << 63;
+
 /// A session of the peer's.
 pub(crate) struct ProxySession {
     /// The id that the peer gave it.
@@ -167,7 +170,10 @@ impl Pppt<'_> {
             let reason = format!("session {id} is in the list twice, for two nexuses");
             return self.0.panic(trap, reason).await;
         }
-        let stmf = Session::new(id, command.ini_devid.clone(), rport.to_vec(), &port);
+        // The id in the message is the peer's; stmf numbers the sessions of this node by itself,
+        // and those of its own initiators must not get in their way on a LU.
+        let number = OWN_NUMBER | self.0.next_number();
+        let stmf = Session::new(number, command.ini_devid.clone(), rport.to_vec(), &port);
         self.0
             .stmf()
             .register_session(&stmf)
