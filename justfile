@@ -4,6 +4,40 @@
 default:
     @just --list
 
+# Build everything
+build:
+    cargo build --workspace --all-targets
+
+# Two nodes whose kernels talk through the door (arguments go to the demonstration)
+demo *args:
+    cargo run --release -p stmf-sim -- demo {{ args }}
+
+# All tests
+test *args:
+    cargo test --workspace {{ args }}
+
+# Formatting, lints and documentation, as they must be before a change lands
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Speed of the codec, beside figures of the kernel's own code
+bench:
+    cargo bench -p stmf-proxy --bench codec
+
+# Speed of worlds: commands, messages, worlds and simulated time per second
+bench-sim:
+    cargo bench -p stmf-sim --bench world
+
+# Properties with many more cases than in the default test run
+test-long cases="20000":
+    PROPTEST_CASES={{ cases }} cargo test --release --workspace
+
 # Compile and lint the library and its tests for illumos, from another system
 check-illumos *args:
     scripts/check-illumos.sh {{ args }}
+
+# Everything that must hold before a change lands
+ci:
+    .ci/run

@@ -2,6 +2,10 @@
 //! What never runs on a storage node: the fake STMF kernel, and worlds of simulated nodes in
 //! which the relay of `stmf-proxy` runs against it.
 
+pub mod demo;
 pub mod executor;
 pub mod kernel;
+pub mod report;
 pub mod scsi;
+pub mod service;
+pub mod world;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! From bytes to a message: unpack, then look each field up by name and type, in the order in
-//! which kernels do.
+//! which kernels do. Messages as kernels send them take the shorter way of [`canonical`].
 
+use super::canonical;
 use super::fields::*;
 use super::{
     Body, DecodeError, DeregisterProxyPort, DeviceId, Dialect, EchoReply, EchoRequest, FieldError,
     FieldProblem, LunMessage, Message, MessageType, ReadyToTransfer, RegisterProxyPort,
     ScsiCommand, ScsiData, ScsiDataTransferDone, ScsiStatus, SessionMessage, Status,
 };
-use crate::nvlist::{Bytes, Limits, List, LookupError, Pair, Value, head::Head};
+use crate::nvlist::{Bytes, Limits, List, LookupError, Pair, Value, template::Template};
 
 impl Message {
     /// The message that these bytes are, to a kernel of that dialect, within
@@ -34,9 +35,21 @@ impl Message {
         dialect: Dialect,
         limits: &Limits,
     ) -> Result<Message, DecodeError> {
-        let list = List::unpack(bytes, limits)?;
-        from_list(list, dialect).map_err(DecodeError::Field)
+        match canonical::decode(bytes, dialect, limits) {
+            Some(message) => Ok(message),
+            None => general(bytes, dialect, limits),
+        }
     }
+}
+
+/// Decodes whatever order the fields are in.
+pub(super) fn general(
+    bytes: &[u8],
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Message, DecodeError> {
+    let list = List::unpack(bytes, limits)?;
+    from_list(list, dialect).map_err(DecodeError::Field)
 }
 
 fn from_list(list: List<'_>, dialect: Dialect) -> Result<Message, FieldError> {
@@ -202,27 +215,29 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that was found, but cannot be.
-    fn refused<const N: usize>(&self, head: &Head<N>, problem: FieldProblem) -> FieldError {
-        let offset = self.find(head).ok().map(|pair| pair.value_offset);
-        self.error(head.name, problem, offset)
+    fn refused<const N: usize>(&self, template: &Template<N>, problem: FieldProblem) -> FieldError {
+        let offset = self.find(template).ok().map(|pair| pair.value_offset);
+        self.error(template.name, problem, offset)
     }
 
-    fn find<const N: usize>(&self, head: &Head<N>) -> Result<Pair<'a>, FieldError> {
-        let found = self.list.lookup(head.name.as_bytes(), head.data_type);
+    fn find<const N: usize>(&self, template: &Template<N>) -> Result<Pair<'a>, FieldError> {
+        let found = self
+            .list
+            .lookup(template.name.as_bytes(), template.data_type);
         found.map_err(|error| match error {
-            LookupError::Missing => self.error(head.name, FieldProblem::Missing, None),
+            LookupError::Missing => self.error(template.name, FieldProblem::Missing, None),
             LookupError::WrongType {
                 expected,
                 found,
                 offset,
             } => {
                 let problem = FieldProblem::WrongType { expected, found };
-                self.error(head.name, problem, Some(offset))
+                self.error(template.name, problem, Some(offset))
             }
             LookupError::Flags { flags } => {
                 // The flags stand right before the first pair.
                 let offset = self.list.offset().checked_sub(4);
-                self.error(head.name, FieldProblem::ListFlags { flags }, offset)
+                self.error(template.name, FieldProblem::ListFlags { flags }, offset)
             }
         })
     }
@@ -230,48 +245,48 @@ impl<'a> Fields<'a> {
     /// What `pick` takes from the value; the lookup was by type, so it takes it.
     fn pick<const N: usize, T>(
         &self,
-        head: &Head<N>,
+        template: &Template<N>,
         pick: impl FnOnce(Value<'a>) -> Option<T>,
     ) -> Result<T, FieldError> {
-        let pair = self.find(head)?;
+        let pair = self.find(template)?;
         pick(pair.value).ok_or_else(|| {
-            let expected = head.data_type;
+            let expected = template.data_type;
             let found = pair.value.data_type();
             let problem = FieldProblem::WrongType { expected, found };
-            self.error(head.name, problem, Some(pair.offset))
+            self.error(template.name, problem, Some(pair.offset))
         })
     }
 
-    fn uint8<const N: usize>(&self, head: &Head<N>) -> Result<u8, FieldError> {
-        self.pick(head, |value| match value {
+    fn uint8<const N: usize>(&self, template: &Template<N>) -> Result<u8, FieldError> {
+        self.pick(template, |value| match value {
             Value::Uint8(value) => Some(value),
             _ => None,
         })
     }
 
-    fn uint16<const N: usize>(&self, head: &Head<N>) -> Result<u16, FieldError> {
-        self.pick(head, |value| match value {
+    fn uint16<const N: usize>(&self, template: &Template<N>) -> Result<u16, FieldError> {
+        self.pick(template, |value| match value {
             Value::Uint16(value) => Some(value),
             _ => None,
         })
     }
 
-    fn uint32<const N: usize>(&self, head: &Head<N>) -> Result<u32, FieldError> {
-        self.pick(head, |value| match value {
+    fn uint32<const N: usize>(&self, template: &Template<N>) -> Result<u32, FieldError> {
+        self.pick(template, |value| match value {
             Value::Uint32(value) => Some(value),
             _ => None,
         })
     }
 
-    fn uint64<const N: usize>(&self, head: &Head<N>) -> Result<u64, FieldError> {
-        self.pick(head, |value| match value {
+    fn uint64<const N: usize>(&self, template: &Template<N>) -> Result<u64, FieldError> {
+        self.pick(template, |value| match value {
             Value::Uint64(value) => Some(value),
             _ => None,
         })
     }
 
-    fn string<const N: usize>(&self, head: &Head<N>) -> Result<&'a [u8], FieldError> {
-        self.pick(head, |value| match value {
+    fn string<const N: usize>(&self, template: &Template<N>) -> Result<&'a [u8], FieldError> {
+        self.pick(template, |value| match value {
             Value::String(value) => Some(value),
             _ => None,
         })
@@ -280,10 +295,10 @@ impl<'a> Fields<'a> {
     /// An array of exactly this length.
     fn array<const N: usize>(
         &self,
-        head: &Head<N>,
+        template: &Template<N>,
         expected: u64,
     ) -> Result<Bytes<'a>, FieldError> {
-        let bytes = self.pick(head, |value| match value {
+        let bytes = self.pick(template, |value| match value {
             Value::Uint8Array(bytes) => Some(bytes),
             _ => None,
         })?;
@@ -291,47 +306,51 @@ impl<'a> Fields<'a> {
         if found == expected {
             Ok(bytes)
         } else {
-            Err(self.refused(head, FieldProblem::WrongLength { expected, found }))
+            Err(self.refused(template, FieldProblem::WrongLength { expected, found }))
         }
     }
 
     /// An array of exactly this length, which is not looked at when that is 0.
-    fn array_if<const N: usize>(&self, head: &Head<N>, length: u64) -> Result<Vec<u8>, FieldError> {
+    fn array_if<const N: usize>(
+        &self,
+        template: &Template<N>,
+        length: u64,
+    ) -> Result<Vec<u8>, FieldError> {
         match length {
             0 => Ok(Vec::new()),
-            length => Ok(self.array(head, length)?.to_vec()),
+            length => Ok(self.array(template, length)?.to_vec()),
         }
     }
 
     /// An array of a length that never differs.
     fn fixed_array<const N: usize, const LEN: usize>(
         &self,
-        head: &Head<N>,
+        template: &Template<N>,
     ) -> Result<[u8; LEN], FieldError> {
         let expected = LEN as u64;
-        let bytes = self.array(head, expected)?;
+        let bytes = self.array(template, expected)?;
         bytes.to_array().ok_or_else(|| {
             let found = bytes.len() as u64;
-            self.refused(head, FieldProblem::WrongLength { expected, found })
+            self.refused(template, FieldProblem::WrongLength { expected, found })
         })
     }
 
     /// The fields of an embedded list.
-    fn embedded<const N: usize>(&self, head: &Head<N>) -> Result<Fields<'a>, FieldError> {
-        let list = self.pick(head, |value| match value {
+    fn embedded<const N: usize>(&self, template: &Template<N>) -> Result<Fields<'a>, FieldError> {
+        let list = self.pick(template, |value| match value {
             Value::Nvlist(list) => Some(list),
             _ => None,
         })?;
         Ok(Fields {
             list,
             message_type: self.message_type,
-            outer: Some(head.name),
+            outer: Some(template.name),
         })
     }
 
     /// A kernel keeps these numbers in bit fields: of wider ones the low bits remain.
-    fn device_id<const N: usize>(&self, head: &Head<N>) -> Result<DeviceId, FieldError> {
-        let fields = self.embedded(head)?;
+    fn device_id<const N: usize>(&self, template: &Template<N>) -> Result<DeviceId, FieldError> {
+        let fields = self.embedded(template)?;
         let length = fields.uint8(&IDENT_LENGTH)?;
         Ok(DeviceId {
             protocol_id: fields.uint8(&PROTOCOL_ID)? & 0xF,
@@ -346,13 +365,13 @@ impl<'a> Fields<'a> {
     /// The dialect of 2009 does not know of transport ids and ignores one that is there.
     fn transport_id<const N: usize>(
         &self,
-        head: &Head<N>,
+        template: &Template<N>,
         dialect: Dialect,
     ) -> Result<Option<Vec<u8>>, FieldError> {
         if dialect == Dialect::Y2009 {
             return Ok(None);
         }
-        let fields = self.embedded(head)?;
+        let fields = self.embedded(template)?;
         let size = fields.uint16(&RPORT_TPTID_SZ)?;
         if size < 2 {
             let problem = FieldProblem::ShortTransportId { found: size };

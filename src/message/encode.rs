@@ -6,7 +6,11 @@ use super::fields::*;
 use super::{
     Body, DeviceId, Dialect, EncodeError, LunMessage, Message, ScsiCommand, SessionMessage,
 };
-use crate::nvlist::{HEADER_LEN, PACKED_LIMIT, align4, head::Head, words};
+use crate::nvlist::{
+    HEADER_LEN, PACKED_LIMIT, align4,
+    template::{Template, put},
+    words,
+};
 
 impl Message {
     /// The bytes of this message, as a kernel on x86 sends it.
@@ -33,12 +37,18 @@ impl Message {
     pub fn encode_into(&self, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let size = self.encoded_len(dialect)?;
         out.reserve(size);
-        let mut writer = Writer { out, absent: 0 };
-        describe(self, dialect, &mut writer);
-        let absent = writer.absent;
-        // The count words that empty arrays do not have come last.
-        out.resize(out.len() + absent, 0);
+        self.write(dialect, out);
         Ok(())
+    }
+
+    /// Writes without a check. What does not fit makes a message that receivers refuse.
+    #[inline]
+    pub(super) fn write(&self, dialect: Dialect, out: &mut Vec<u8>) {
+        let mut writer = Writer { out, deferred: 0 };
+        describe(self, dialect, &mut writer);
+        let deferred = writer.deferred;
+        // The count words that empty arrays lack.
+        out.resize(out.len() + deferred, 0);
     }
 
     /// How many bytes [`Message::encode`] gives.
@@ -104,13 +114,13 @@ fn check(body: &Body, dialect: Dialect) -> Result<(), EncodeError> {
 const LONGEST: usize = PACKED_LIMIT / 4;
 
 fn check_length<const N: usize>(
-    head: &Head<N>,
+    template: &Template<N>,
     bytes: &[u8],
     limit: usize,
 ) -> Result<(), EncodeError> {
     let length = bytes.len();
     if length > limit {
-        let field = head.name;
+        let field = template.name;
         return Err(EncodeError::TooLong {
             field,
             length,
@@ -137,11 +147,11 @@ fn check_device_id(id: &DeviceId) -> Result<(), EncodeError> {
 }
 
 fn check_transport_id<const N: usize>(
-    head: &Head<N>,
+    template: &Template<N>,
     rport: Option<&[u8]>,
     dialect: Dialect,
 ) -> Result<(), EncodeError> {
-    let field = head.name;
+    let field = template.name;
     match (dialect, rport) {
         (Dialect::Y2009, _) => Ok(()),
         (Dialect::Current, None) => Err(EncodeError::MissingTransportId { field }),
@@ -149,7 +159,7 @@ fn check_transport_id<const N: usize>(
             field,
             length: id.len(),
         }),
-        (Dialect::Current, Some(id)) => check_length(head, id, u16::MAX as usize),
+        (Dialect::Current, Some(id)) => check_length(template, id, u16::MAX as usize),
     }
 }
 
@@ -157,10 +167,12 @@ fn check_transport_id<const N: usize>(
 trait Sink {
     /// Bytes as they are.
     fn bytes(&mut self, bytes: &[u8]);
+    /// A pair as its template has it, completed in its place.
+    fn pair<const N: usize>(&mut self, template: &Template<N>, complete: impl FnOnce(&mut [u8; N]));
     /// Bytes that travel a word each.
     fn expanded(&mut self, bytes: &[u8]);
-    /// An empty array stands here, whose count word comes after the end of everything.
-    fn absent_count(&mut self);
+    /// The count word of an empty array, which was just put, comes after the end of everything.
+    fn defer_count(&mut self);
 }
 
 struct Sizer {
@@ -173,18 +185,20 @@ impl Sink for Sizer {
         self.size += bytes.len();
     }
     #[inline]
+    fn pair<const N: usize>(&mut self, _: &Template<N>, _: impl FnOnce(&mut [u8; N])) {
+        self.size += N;
+    }
+    #[inline]
     fn expanded(&mut self, bytes: &[u8]) {
         self.size += 4 * bytes.len();
     }
     #[inline]
-    fn absent_count(&mut self) {
-        self.size += 4;
-    }
+    fn defer_count(&mut self) {}
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
-    absent: usize,
+    deferred: usize,
 }
 
 impl Sink for Writer<'_> {
@@ -193,12 +207,24 @@ impl Sink for Writer<'_> {
         self.out.extend_from_slice(bytes);
     }
     #[inline]
+    fn pair<const N: usize>(
+        &mut self,
+        template: &Template<N>,
+        complete: impl FnOnce(&mut [u8; N]),
+    ) {
+        self.out.extend_from_slice(&template.bytes);
+        if let Some(pair) = self.out.last_chunk_mut() {
+            complete(pair);
+        }
+    }
+    #[inline]
     fn expanded(&mut self, bytes: &[u8]) {
         words::expand(bytes, self.out);
     }
     #[inline]
-    fn absent_count(&mut self) {
-        self.absent += 4;
+    fn defer_count(&mut self) {
+        self.out.truncate(self.out.len() - 4);
+        self.deferred += 4;
     }
 }
 
@@ -206,77 +232,68 @@ impl Sink for Writer<'_> {
 pub(super) const PREAMBLE: [u8; HEADER_LEN + 8] = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 /// What ends a list.
 pub(super) const END: [u8; 8] = [0; 8];
-/// Version, flags and end mark of an embedded list.
-const LIST_LEN: usize = 16;
 
 #[inline]
-fn uint8<const N: usize>(sink: &mut impl Sink, head: &Head<N>, value: u8) {
-    sink.bytes(&head.bytes);
-    sink.bytes(&words::extend(value));
+fn uint8<const N: usize>(sink: &mut impl Sink, template: &Template<N>, value: u8) {
+    uint32(sink, template, words::extend(value));
 }
 
 #[inline]
-fn uint16<const N: usize>(sink: &mut impl Sink, head: &Head<N>, value: usize) {
+fn uint16<const N: usize>(sink: &mut impl Sink, template: &Template<N>, value: usize) {
     // Lengths were checked to fit; a port number is 16 bits wide.
-    uint32(sink, head, value as u16 as usize);
+    uint32(sink, template, u32::from(value as u16));
 }
 
 #[inline]
-fn uint32<const N: usize>(sink: &mut impl Sink, head: &Head<N>, value: usize) {
-    sink.bytes(&head.bytes);
-    sink.bytes(&(value as u32).to_be_bytes());
+fn uint32<const N: usize>(sink: &mut impl Sink, template: &Template<N>, value: u32) {
+    sink.pair(template, |pair| put(pair, N - 4, value));
 }
 
 #[inline]
-fn uint64<const N: usize>(sink: &mut impl Sink, head: &Head<N>, value: u64) {
-    sink.bytes(&head.bytes);
-    sink.bytes(&value.to_be_bytes());
+fn uint64<const N: usize>(sink: &mut impl Sink, template: &Template<N>, value: u64) {
+    sink.pair(template, |pair| {
+        put(pair, N - 8, (value >> 32) as u32);
+        put(pair, N - 4, value as u32);
+    });
 }
 
 #[inline]
-fn array<const N: usize>(sink: &mut impl Sink, head: &Head<N>, bytes: &[u8]) {
-    let count = bytes.len();
-    sink.bytes(&head.sized(count, 4 + 4 * count, count as u64));
-    if count == 0 {
-        sink.absent_count();
+fn array<const N: usize>(sink: &mut impl Sink, template: &Template<N>, bytes: &[u8]) {
+    sink.pair(template, |pair| template.put_array(pair, bytes.len()));
+    if bytes.is_empty() {
+        sink.defer_count();
     } else {
-        sink.bytes(&(count as u32).to_be_bytes());
         sink.expanded(bytes);
     }
 }
 
 /// An array that is left out when it is empty.
 #[inline]
-fn array_if_any<const N: usize>(sink: &mut impl Sink, head: &Head<N>, bytes: &[u8]) {
+fn array_if_any<const N: usize>(sink: &mut impl Sink, template: &Template<N>, bytes: &[u8]) {
     if !bytes.is_empty() {
-        array(sink, head, bytes);
+        array(sink, template, bytes);
     }
 }
 
-fn string<const N: usize>(sink: &mut impl Sink, head: &Head<N>, bytes: &[u8]) {
-    let padded = align4(bytes.len());
-    sink.bytes(&head.sized(1, 4 + padded, bytes.len() as u64 + 1));
-    sink.bytes(&(bytes.len() as u32).to_be_bytes());
+fn string<const N: usize>(sink: &mut impl Sink, template: &Template<N>, bytes: &[u8]) {
+    sink.pair(template, |pair| template.put_string(pair, bytes.len()));
     sink.bytes(bytes);
-    sink.bytes(&[0; 3][..padded - bytes.len()]);
+    sink.bytes(&[0; 3][..align4(bytes.len()) - bytes.len()]);
 }
 
-/// What an array takes, with its head of `head` bytes and the count word that an empty one lacks.
-const fn array_len(head: usize, count: usize) -> usize {
-    head + 4 + 4 * count
-}
-
-fn device_id<const N: usize>(sink: &mut impl Sink, head: &Head<N>, id: &DeviceId) {
-    let scalars = PROTOCOL_ID.bytes.len()
+#[inline]
+fn device_id<const N: usize>(sink: &mut impl Sink, template: &Template<N>, id: &DeviceId) {
+    // What is sized with an array includes the count word that an empty one lacks.
+    let rest = PROTOCOL_ID.bytes.len()
         + CODE_SET.bytes.len()
         + PIV.bytes.len()
         + ASSOCIATION.bytes.len()
         + IDENT_TYPE.bytes.len()
         + IDENT_LENGTH.bytes.len()
-        + 6 * 4;
-    let wire = LIST_LEN + scalars + array_len(IDENT.bytes.len(), id.ident.len());
-    sink.bytes(&head.sized(1, wire, head.data_type.native_element()));
-    sink.bytes(&PREAMBLE[HEADER_LEN..]);
+        + IDENT.bytes.len()
+        + 4 * id.ident.len()
+        + END.len();
+    sink.pair(template, |pair| template.put_list(pair, rest));
     uint8(sink, &PROTOCOL_ID, id.protocol_id);
     uint8(sink, &CODE_SET, id.code_set);
     uint8(sink, &PIV, id.piv);
@@ -287,19 +304,18 @@ fn device_id<const N: usize>(sink: &mut impl Sink, head: &Head<N>, id: &DeviceId
     sink.bytes(&END);
 }
 
+#[inline]
 fn transport_id<const N: usize>(
     sink: &mut impl Sink,
-    head: &Head<N>,
+    template: &Template<N>,
     rport: Option<&[u8]>,
     dialect: Dialect,
 ) {
     let (Dialect::Current, Some(id)) = (dialect, rport) else {
         return;
     };
-    let wire = LIST_LEN + RPORT_TPTID_SZ.bytes.len() + 4;
-    let wire = wire + array_len(RPORT_TPTID.bytes.len(), id.len());
-    sink.bytes(&head.sized(1, wire, head.data_type.native_element()));
-    sink.bytes(&PREAMBLE[HEADER_LEN..]);
+    let rest = RPORT_TPTID_SZ.bytes.len() + RPORT_TPTID.bytes.len() + 4 * id.len() + END.len();
+    sink.pair(template, |pair| template.put_list(pair, rest));
     uint16(sink, &RPORT_TPTID_SZ, id.len());
     array(sink, &RPORT_TPTID, id);
     sink.bytes(&END);
@@ -346,15 +362,15 @@ fn describe(message: &Message, dialect: Dialect, sink: &mut impl Sink) {
             uint8(sink, &ICSS_RESPONSE, status.response);
             uint8(sink, &ICSS_STATUS, status.status);
             uint8(sink, &ICSS_FLAGS, status.flags);
-            uint32(sink, &ICSS_RESID, status.resid as usize);
+            uint32(sink, &ICSS_RESID, status.resid);
             uint8(sink, &ICSS_SENSE_LEN, status.sense.len() as u8);
             array_if_any(sink, &ICSS_SENSE, &status.sense);
         }
         Body::ReadyToTransfer(ready) => {
             uint64(sink, &ICRT_TASK_MSGID, ready.task_msgid);
             uint64(sink, &ICRT_SESSION_ID, ready.session_id);
-            uint32(sink, &ICRT_OFFSET, ready.offset as usize);
-            uint32(sink, &ICRT_LENGTH, ready.length as usize);
+            uint32(sink, &ICRT_OFFSET, ready.offset);
+            uint32(sink, &ICRT_LENGTH, ready.length);
         }
         Body::Status(status) => {
             uint8(sink, &ICS_MSG_TYPE, status.status_msg_type);
@@ -386,14 +402,14 @@ fn describe_command(command: &ScsiCommand, dialect: Dialect, sink: &mut impl Sin
     array(sink, &ICSC_LUN_ID, &command.lun_id);
     uint64(sink, &ICSC_SESSION_ID, command.session_id);
     array(sink, &ICSC_TASK_LUN_NO, &command.task_lun_no);
-    let expected = command.task_expected_xfer_length as usize;
+    let expected = command.task_expected_xfer_length;
     uint32(sink, &ICSC_TASK_EXPECTED_XFER_LENGTH, expected);
     uint16(sink, &ICSC_TASK_CDB_LENGTH, command.task_cdb.len());
     array(sink, &ICSC_TASK_CDB, &command.task_cdb);
     uint8(sink, &ICSC_TASK_FLAGS, command.task_flags);
     uint8(sink, &ICSC_TASK_PRIORITY, command.task_priority);
     uint8(sink, &ICSC_TASK_MGMT_FUNCTION, command.task_mgmt_function);
-    uint32(sink, &ICSC_IMMED_DATA_LEN, command.immed_data.len());
+    uint32(sink, &ICSC_IMMED_DATA_LEN, command.immed_data.len() as u32);
     array_if_any(sink, &ICSC_IMMED_DATA, &command.immed_data);
 }
 
@@ -405,6 +421,6 @@ fn describe_session(session: &SessionMessage, dialect: Dialect, sink: &mut impl 
 }
 
 fn describe_echo(data: &[u8], sink: &mut impl Sink) {
-    uint32(sink, &ICERR_DATALEN, data.len());
+    uint32(sink, &ICERR_DATALEN, data.len() as u32);
     array_if_any(sink, &ICERR_DATA, data);
 }

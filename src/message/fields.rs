@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The names of all fields of all messages, with their types: the one place where they stand.
 
-use crate::nvlist::head::heads;
+use crate::nvlist::template::templates;
 
-heads! {
+templates! {
     MSG_TYPE = "icm_msg_type", Uint8;
     MSGID = "icm_msgid", Uint64;
 

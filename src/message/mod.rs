@@ -20,6 +20,7 @@
 //! ```
 
 mod body;
+mod canonical;
 mod data;
 mod decode;
 mod encode;
@@ -30,6 +31,11 @@ mod json;
 mod peek;
 pub mod status;
 
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod properties;
+
 pub use crate::nvlist::{Limits, NvlistError, NvlistProblem};
 pub use body::{
     Body, DeregisterProxyPort, DeviceId, EchoReply, EchoRequest, LunMessage, MessageType,
@@ -38,7 +44,7 @@ pub use body::{
 };
 pub use data::{DataRange, data_range};
 pub use error::{DecodeError, EncodeError, FieldError, FieldProblem};
-pub use peek::{Peek, Subject, peek};
+pub use peek::{Peek, Route, Subject, peek};
 
 /// One message.
 ///

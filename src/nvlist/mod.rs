@@ -10,11 +10,14 @@
 //! and nothing panics, whatever the bytes are.
 
 mod error;
-pub(crate) mod head;
 mod reader;
+pub(crate) mod template;
 mod value;
 pub mod words;
 mod writer;
+
+#[cfg(test)]
+pub(crate) mod properties;
 
 pub use error::{LookupError, NvlistError, NvlistProblem, PackError};
 pub use reader::{List, Pair, Pairs};

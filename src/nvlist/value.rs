@@ -162,7 +162,8 @@ pub struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    pub(super) fn new(wire: &'a [u8]) -> Bytes<'a> {
+    /// The bytes in words as they lie on the wire.
+    pub(crate) fn new(wire: &'a [u8]) -> Bytes<'a> {
         Bytes { wire }
     }
 
@@ -179,6 +180,11 @@ impl<'a> Bytes<'a> {
     /// The words as they lie on the wire: `4 * len()` bytes.
     pub fn words(&self) -> &'a [u8] {
         self.wire
+    }
+
+    /// Each byte in turn.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = u8> + 'a {
+        self.wire.chunks_exact(4).map(|word| word[3])
     }
 
     /// The bytes, in memory of their own.

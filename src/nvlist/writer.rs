@@ -286,7 +286,7 @@ fn put_data(data: &Data<'_>, out: &mut Vec<u8>) -> Result<(), PackError> {
     }
     match *data {
         Data::Boolean => {}
-        Data::Byte(byte) | Data::Uint8(byte) => out.extend_from_slice(&words::extend(byte)),
+        Data::Byte(byte) | Data::Uint8(byte) => put_word(words::extend(byte), out),
         Data::Int8(integer) => put_word(integer as u32, out),
         Data::Int16(integer) => put_word(integer as u32, out),
         Data::Uint16(integer) => put_word(u32::from(integer), out),

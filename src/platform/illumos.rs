@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The real platform: the system calls of a storage node that runs illumos.
 //!
-//! Opening and closing are ordinary; an ioctl fills the structures of the `abi` module. Doors
-//! are the part with rules of its own, told in the two modules below: `door` (making one,
-//! answering its calls, revoking it) and `pool` (the threads that serve them). Bindings are our
-//! own, few and checked for layout when compiled, because the crate `doors` declares
-//! `door_return` as never returning and has no `door_server_create`.
+//! Opening, closing and ioctls go through the crate `nix`; an ioctl fills the structures of the
+//! `abi` module. Doors are the part with rules of its own, told in the two modules below: `door`
+//! (making one, answering its calls, revoking it) and `pool` (the threads that serve them).
+//! Nobody but us binds what they need, so those bindings are our own, few and checked for layout
+//! when compiled (`ARCHITECTURE.md` says why not the crate `doors`).
 //!
 //! All unsafe code of the door API is in here. Nothing here decides what an error means.
 
@@ -13,20 +13,17 @@
 
 mod bindings;
 mod door;
+mod ioctl;
 mod pool;
 
 pub use door::{IllumosDoor, call_door, door_attributes};
 
-use super::{
-    AluaStateDescriptor, BlockingPlatform, DeviceNode, DoorServer, DoorSettings, IOCTL_VERSION,
-    Platform, PpptIoctlData, Request, SetLuStandby, StmfIoctlData,
-};
+use super::{BlockingPlatform, DeviceNode, DoorServer, DoorSettings, Platform, Request};
 use crate::status::Errno;
-use std::fs::OpenOptions;
-use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::ptr::{from_mut, from_ref};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::close;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 /// The system that this process runs on. Calls block the calling thread.
@@ -60,66 +57,23 @@ impl Platform for Illumos {
     type Server = Arc<dyn DoorServer>;
 
     async fn open(&self, node: DeviceNode) -> Result<OwnedFd, Errno> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        if node.opens_without_delay() {
-            options.custom_flags(libc::O_NDELAY);
+        let mut flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        flags.set(OFlag::O_NDELAY, node.opens_without_delay());
+        loop {
+            match open(node.path(), flags, Mode::empty()) {
+                // A signal came first: nothing was opened.
+                Err(nix::Error::EINTR) => {}
+                opened => return opened.map_err(errno_of),
+            }
         }
-        options
-            .open(node.path())
-            .map(OwnedFd::from)
-            .map_err(errno_of)
     }
 
     async fn ioctl(&self, device: &OwnedFd, request: Request<'_>) -> Result<(), Errno> {
-        let command = request.command();
-        match request {
-            Request::InstallDoor { door } => {
-                let door_fd = u32::try_from(door).map_err(|_| Errno::EBADF)?;
-                let data = PpptIoctlData {
-                    door_fd,
-                    ..PpptIoctlData::default()
-                };
-                pppt_ioctl(device, command, data)
-            }
-            Request::Message(message) => {
-                let buf_size = u32::try_from(message.len()).map_err(|_| Errno::EINVAL)?;
-                let buf = message.as_ptr().expose_provenance() as u64;
-                pppt_ioctl(
-                    device,
-                    command,
-                    PpptIoctlData {
-                        buf_size,
-                        buf,
-                        ..PpptIoctlData::default()
-                    },
-                )
-            }
-            Request::SetAluaState(state) => stmf_ioctl(device, command, input(&state)),
-            Request::GetAluaState(state) => {
-                let mut told = AluaStateDescriptor::default();
-                let data = StmfIoctlData {
-                    obuf_size: size_of::<AluaStateDescriptor>() as u32,
-                    obuf: from_mut(&mut told).expose_provenance() as u64,
-                    ..StmfIoctlData::default()
-                };
-                stmf_ioctl(device, command, data)?;
-                *state = told;
-                Ok(())
-            }
-            Request::SetLuStandby { guid } => {
-                stmf_ioctl(device, command, input(&SetLuStandby { guid }))
-            }
-        }
+        ioctl::perform(device, request)
     }
 
     async fn close(&self, device: OwnedFd) -> Result<(), Errno> {
-        // SAFETY: the descriptor was owned here and nobody else may use it, so closing it, once,
-        // is ours to do. Whatever the outcome it is not used again.
-        match unsafe { libc::close(device.into_raw_fd()) } {
-            0 => Ok(()),
-            _ => Err(last_errno()),
-        }
+        close(device).map_err(errno_of)
     }
 
     async fn create_door(
@@ -139,57 +93,16 @@ impl Platform for Illumos {
     }
 }
 
-/// The argument of an ioctl whose input is `value`, which has to live until the ioctl is done.
-fn input<T>(value: &T) -> StmfIoctlData {
-    StmfIoctlData {
-        ibuf_size: size_of::<T>() as u32,
-        ibuf: from_ref(value).expose_provenance() as u64,
-        ..StmfIoctlData::default()
-    }
-}
-
-fn pppt_ioctl(device: &OwnedFd, command: u32, data: PpptIoctlData) -> Result<(), Errno> {
-    ioctl(
-        device,
-        command,
-        PpptIoctlData {
-            version: IOCTL_VERSION,
-            ..data
-        },
-    )
-}
-
-fn stmf_ioctl(device: &OwnedFd, command: u32, data: StmfIoctlData) -> Result<(), Errno> {
-    ioctl(
-        device,
-        command,
-        StmfIoctlData {
-            version: IOCTL_VERSION,
-            ..data
-        },
-    )
-}
-
-fn ioctl<T>(device: &OwnedFd, command: u32, mut data: T) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open for as long as it is borrowed. `data` is the structure that
-    // the command takes, laid out as the kernel lays it out (checked in `abi`), alive and
-    // exclusively ours during the call. The buffers whose addresses it holds are borrowed by
-    // `Platform::ioctl`, live in its frame, or are temporaries of the statement that made the
-    // call; their lengths are in `data`, and the kernel keeps no address after the call.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), command as i32, from_mut(&mut data)) };
-    match result {
-        0.. => Ok(()),
-        _ => Err(last_errno()),
-    }
-}
-
 /// The error number that the last call of this thread left.
 fn last_errno() -> Errno {
-    errno_of(io::Error::last_os_error())
+    Errno::from_number(nix::Error::last_raw())
 }
 
-fn errno_of(error: io::Error) -> Errno {
-    // std makes errors without a number only for arguments that are wrong before any call, such
-    // as a path with a NUL in it.
-    Errno::from_number(error.raw_os_error().unwrap_or(Errno::EINVAL.number()))
+/// The number of an error that a call of `nix` has just given.
+fn errno_of(error: nix::Error) -> Errno {
+    match error {
+        // nix has no name for the number, but it is still where the call left it.
+        nix::Error::UnknownErrno => last_errno(),
+        named => Errno::from_number(named as i32),
+    }
 }

@@ -58,7 +58,7 @@ fn the_calls_come_in_the_documented_order() {
             "revoke 1",
         ]
     );
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn dropping_closes_the_handle_before_it_revokes_the_door() {
     fake.take_log();
     drop(proxy);
     assert_eq!(fake.take_log(), ["drop device 2", "drop door 1"]);
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -129,7 +129,11 @@ fn every_errno_at_every_step_is_reported_and_leaks_nothing() {
             assert_eq!(error.system(), Some((step, errno)));
             assert_eq!(error.status(), step.status(errno));
             assert!(error.to_string().contains(&errno.to_string()), "{error}");
-            assert_eq!(fake.open_descriptors(), [], "{step:?} {errno}");
+            assert_eq!(
+                fake.open_descriptors(),
+                Vec::<i32>::new(),
+                "{step:?} {errno}"
+            );
             assert_eq!(fake.script_left(), 0, "the failure was met");
         }
     }
@@ -156,7 +160,7 @@ fn a_refused_door_is_reported_even_if_closing_fails_too() {
         fake.take_log()[2..],
         ["ioctl 2 install door 1", "close 2", "revoke 1"]
     );
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -170,7 +174,7 @@ fn destroy_takes_both_steps_and_reports_the_first_failure() {
         Err(Error::CloseProxyService { errno: Errno::EIO })
     );
     assert_eq!(fake.take_log(), ["close 2", "revoke 1"]);
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn the_alua_state_is_set_even_if_closing_the_administration_fails() {
     let fake = Blocking::default();
     fake.script([None, None, Some(Errno::EIO)]);
     assert_eq!(Stmf::new(fake.clone()).set_alua_state(true, 0), Ok(()));
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn close_gives_the_door_back_for_another_init() {
     let again = ProxyDoor::init(door).unwrap();
     again.post(&[1]).unwrap();
     again.destroy().unwrap();
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -276,7 +280,7 @@ fn alua_nodes_are_checked_on_the_way_in_and_out() {
             Status::Error
         );
     }
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -323,7 +327,7 @@ fn many_threads_post_at_once() {
         .expect("no other owner is left")
         .destroy()
         .unwrap();
-    assert_eq!(fake.open_descriptors(), []);
+    assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
 }
 
 #[test]
@@ -365,7 +369,11 @@ fn letting_go_of_a_suspended_call_anywhere_leaks_nothing() {
     loop {
         let fake = Suspending::default();
         let ended = live_for(&fake, polls);
-        assert_eq!(fake.open_descriptors(), [], "after {polls} polls");
+        assert_eq!(
+            fake.open_descriptors(),
+            Vec::<i32>::new(),
+            "after {polls} polls"
+        );
         fake.assert_doors_outlived_handles();
         if let Some(result) = ended {
             assert_eq!(result, Ok(()));
@@ -388,7 +396,7 @@ proptest::proptest! {
         let fake = Suspending::default();
         fake.script(script.iter().copied());
         let ended = live_for(&fake, polls);
-        proptest::prop_assert_eq!(fake.open_descriptors(), []);
+        proptest::prop_assert_eq!(fake.open_descriptors(), Vec::<i32>::new());
         fake.assert_doors_outlived_handles();
         if let Some(Err(error)) = ended {
             let (step, errno) = error.system().expect("only the platform fails here");

@@ -111,7 +111,8 @@ pub struct Request {
     pub command: Command,
     /// What the initiator has to send.
     pub data: Vec<u8>,
-    /// The data comes with the command (at most one buffer of the port), not when asked for.
+    /// The data comes with the command (at most one buffer of the port), not when asked for; see
+    /// [`Request::with_immediate_data`].
     pub immediate: bool,
 }
 
@@ -149,6 +150,17 @@ impl Request {
         }
         self.data = data;
         self
+    }
+
+    /// The same with data that comes along with the command, which its flags say: an initial burst.
+    pub fn with_immediate_data(self, data: Vec<u8>) -> Request {
+        use stmf_proxy::message::status::task_flags::INITIAL_BURST;
+        let mut request = self.with_data(data);
+        request.immediate = true;
+        if !request.data.is_empty() {
+            request.command.flags |= INITIAL_BURST;
+        }
+        request
     }
 
     /// A task management function.
@@ -242,14 +254,11 @@ impl TargetPort {
     pub fn submit(&self, kernel: &Kernel, session: &Rc<Session>, request: Request) -> bool {
         let Request {
             tag,
-            mut command,
+            command,
             data,
             immediate,
         } = request;
         let initial = immediate && !data.is_empty();
-        if initial {
-            command.flags |= stmf_proxy::message::status::task_flags::INITIAL_BURST;
-        }
         let limit = session
             .port
             .upgrade()

@@ -75,12 +75,15 @@ enum Progress {
     Proxied,
 }
 
+/// A command that waits, with the data that came with it.
+type HeldCommand = (Rc<Task>, Option<Rc<DataBuffer>>);
+
 /// The provider: one per kernel.
 pub struct SbdProvider {
     lus: RefCell<BTreeMap<LuId, Rc<SbdLu>>>,
     disks: Rc<dyn DiskSource>,
     holding: Cell<bool>,
-    held: RefCell<Vec<(Rc<Task>, Option<Rc<DataBuffer>>)>>,
+    held: RefCell<Vec<HeldCommand>>,
 }
 
 impl SbdProvider {
@@ -262,8 +265,8 @@ impl SbdProvider {
                 // Blocks that came with the command count only if the command says so; a write
                 // whose data came without the flag is never answered.
                 let burst = stmf_proxy::message::status::task_flags::INITIAL_BURST;
-                let answers =
-                    initial.is_none() || !transfer.is_medium() || task.command.flags & burst != 0;
+                let medium = transfer.is_medium();
+                let answers = initial.is_none() || !medium || task.command.flags & burst != 0;
                 set_progress(
                     task,
                     Progress::Write {
@@ -274,6 +277,10 @@ impl SbdProvider {
                     },
                 );
                 match initial {
+                    // More blocks than the command moves: it is given up without an answer.
+                    Some(buffer) if medium && buffer.data.borrow().len() > length as usize => {
+                        kernel.stmf().abort_task(task);
+                    }
                     Some(buffer) => self.received(kernel, &unit, task, &buffer).await,
                     None => self.fetch_piece(kernel, &unit, task).await,
                 }

@@ -65,7 +65,7 @@ pub struct DoorArg {
 }
 
 /// `door_info_t`: what can be known of a door.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C, packed(4))]
 pub struct DoorInfo {
     /// Process id of the server.

@@ -22,12 +22,14 @@ use super::{last_errno, pool};
 use crate::platform::door_server::{never_unwinding, result_of};
 use crate::platform::{DoorServer, DoorSettings, answer};
 use crate::status::Errno;
+use nix::sys::mman::munmap;
+use nix::unistd::close;
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_uint, c_void};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -127,8 +129,7 @@ impl IllumosDoor {
                 let errno = last_errno();
                 if errno != Errno::EBADF {
                     // It was not revoked, so it is still open.
-                    // SAFETY: as above.
-                    unsafe { libc::close(self.descriptor) };
+                    let _ = close(self.descriptor);
                 }
                 Err(errno)
             }
@@ -158,19 +159,18 @@ unsafe extern "C" fn server_procedure(
     _: *mut DoorDesc,
     _: c_uint,
 ) {
+    let mut result;
     // SAFETY: the arguments are those of a door call, or of the invocation that tells of the
     // last reference.
-    match unsafe { serve(cookie.addr(), argp, arg_size) } {
-        Some(mut result) => {
-            let data = ptr::from_mut(&mut result).cast();
-            // SAFETY: the result is alive, and nothing in this frame has a destructor.
-            unsafe { door_return(data, size_of::<u32>(), ptr::null_mut(), 0) };
+    let (data, size) = match unsafe { serve(cookie.addr(), argp, arg_size) } {
+        Some(answer) => {
+            result = answer;
+            (ptr::from_mut(&mut result).cast(), size_of::<u32>())
         }
-        None => {
-            // SAFETY: there is no result, and nothing in this frame has a destructor.
-            unsafe { door_return(ptr::null_mut(), 0, ptr::null_mut(), 0) };
-        }
-    }
+        None => (ptr::null_mut(), 0),
+    };
+    // SAFETY: the result is alive, and nothing in this frame has a destructor.
+    unsafe { door_return(data, size, ptr::null_mut(), 0) };
     // Not documented, but harmless to allow for: the result was delivered and the wait for the
     // next call was interrupted.
     while last_errno() == Errno::EINTR {
@@ -241,10 +241,10 @@ pub fn call_door(door: RawFd, message: &[u8]) -> Result<u32, Errno> {
     } else {
         Err(Errno::EPROTO)
     };
-    if arg.rbuf != rbuf {
+    if let Some(mapped) = NonNull::new(arg.rbuf.cast()).filter(|_| arg.rbuf != rbuf) {
         // SAFETY: the result did not fit, so the call mapped memory for it, which is ours now
         // and is not looked at any more.
-        unsafe { libc::munmap(arg.rbuf.cast(), arg.rsize) };
+        let _ = unsafe { munmap(mapped, arg.rsize) };
     }
     answer
 }
@@ -256,11 +256,10 @@ pub fn call_door(door: RawFd, message: &[u8]) -> Result<u32, Errno> {
 ///
 /// EBADF if the descriptor is not an open door.
 pub fn door_attributes(door: RawFd) -> Result<u32, Errno> {
-    let mut info = mem::MaybeUninit::<DoorInfo>::zeroed();
+    let mut info = DoorInfo::default();
     // SAFETY: the structure is writable, and all its bit patterns are valid.
-    match unsafe { door_info(door, info.as_mut_ptr()) } {
-        // SAFETY: zeroed above and filled by the call.
-        0 => Ok(unsafe { info.assume_init() }.attributes),
+    match unsafe { door_info(door, &raw mut info) } {
+        0 => Ok(info.attributes),
         _ => Err(last_errno()),
     }
 }

@@ -19,6 +19,7 @@ use super::last_errno;
 use crate::platform::DoorSettings;
 use crate::platform::door_server::never_unwinding;
 use crate::status::Errno;
+use nix::sys::signal::SigSet;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -131,13 +132,8 @@ fn add_thread(pool: &mut Pool) -> Result<(), Errno> {
 /// The life of a server thread. It goes into `door_return` with nothing alive and, if all is
 /// well, is never seen here again.
 extern "C" fn serve(_: *mut c_void) -> *mut c_void {
-    let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises the set that pthread_sigmask reads. Signals are for the
-    // program's own threads: one that interrupts a call would make it fail.
-    unsafe {
-        libc::sigfillset(signals.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, signals.as_ptr(), ptr::null_mut());
-    }
+    // Signals are for the program's own threads: one that interrupts a call would make it fail.
+    let _ = SigSet::all().thread_set_mask();
     loop {
         // SAFETY: no result and no descriptors are passed, as a thread does that offers itself.
         // Nothing in this frame has a destructor, and nothing points into it.

@@ -132,7 +132,7 @@ impl<const SUSPENDS: bool> Fake<SUSPENDS> {
 
     /// No door was revoked while a handle of the proxy service had it installed.
     pub fn assert_doors_outlived_handles(&self) {
-        assert_eq!(locked(&self.state).doors_gone_too_early, []);
+        assert_eq!(locked(&self.state).doors_gone_too_early, Vec::<i32>::new());
     }
 
     fn next_answer(&self) -> Result<(), Errno> {

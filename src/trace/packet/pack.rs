@@ -114,9 +114,9 @@ impl Hints {
         };
         hints.message_type = peeked.message_type.number();
         hints.lane = match &peeked.subject {
-            Subject::Port(name) => lane(b'P', name),
+            Subject::Port(name) => lane(b'P', &name.to_vec()),
             Subject::Lun(lu) => lane(b'L', lu),
-            Subject::Session { session_id } | Subject::Task { session_id, .. } => {
+            Subject::Session { session_id, .. } | Subject::Task { session_id, .. } => {
                 lane(b'S', &session_id.to_be_bytes())
             }
             Subject::Answer {
@@ -129,10 +129,11 @@ impl Hints {
             Subject::Nothing => 0,
         };
         match peeked.subject {
-            Subject::Session { session_id } => hints.session = session_id,
+            Subject::Session { session_id, .. } => hints.session = session_id,
             Subject::Task {
                 session_id,
                 task_msgid,
+                ..
             } => (hints.session, hints.task) = (session_id, task_msgid),
             _ => {}
         }

@@ -2,7 +2,9 @@
 //! `stmf-sim`: the simulator's command line. One file per command beside this one; this file
 //! only parses arguments and hands over.
 
+mod demo;
 mod kernel;
+mod msg;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,13 +19,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     /// The fake kernel on its own.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
+    Msg(msg::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Kernel(command) => kernel::run(command),
+        Command::Msg(arguments) => msg::run(arguments),
     }
 }

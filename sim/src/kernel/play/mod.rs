@@ -11,14 +11,16 @@ mod input;
 mod machinery;
 mod node;
 mod node_player;
+mod node_step;
 mod output;
 mod recorder;
 mod service;
 
 pub use input::{Input, InputError};
 pub use machinery::{Ending, Machinery, REST_LIMIT};
-pub use node::{Node, NodeStep, StepError};
+pub use node::{LU_SIZE, Node};
 pub use node_player::{NodeOutput, NodePlayer};
+pub use node_step::{ADVANCE_MAX, NodeStep, StepError};
 pub use output::{Common, Output, TargetState};
 pub use recorder::Recorder;
 pub use service::ServicePlayer;

@@ -4,6 +4,7 @@
 //! The steps are those of the recordings of whole nodes; what they do beside the steps about the
 //! device alone, and what is reported of it.
 
+use super::node_step::{LuState, NodeStep, parse_guid, parse_hex};
 use crate::kernel::Kernel;
 use crate::kernel::port::{
     DEFAULT_BUFFER_SIZE, PortEvent, PortListener, Request, Residual, Tag, TargetPort,
@@ -12,208 +13,14 @@ use crate::kernel::sbd::{AccessState, Disk, Fill, MemoryStore, SharedDisk};
 use crate::kernel::sbd_provider::{DiskSource, LuError, SbdProvider};
 use crate::kernel::stmf::types::{Access, Command, LuId, Session};
 use crate::scsi::reports::lun_bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
-use stmf_proxy::message::hex::{self, HexError};
-use stmf_proxy::message::{DeviceId, status};
+use stmf_proxy::message::{DeviceId, hex, status};
 
 /// Bytes of a LU in a play: 2,048 blocks of 512.
 pub const LU_SIZE: u64 = 2048 * 512;
-
-/// The most simulated seconds that one step may pass: a year.
-pub const ADVANCE_MAX: u64 = 365 * 24 * 3600;
-
-/// A step that only a whole node knows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-pub enum NodeStep {
-    /// Set the ALUA state.
-    Alua {
-        /// Whether it is to be on.
-        #[serde(default)]
-        enabled: Option<bool>,
-        /// A raw value in its place.
-        #[serde(default)]
-        state: Option<u8>,
-        /// Which node this is.
-        node: u16,
-    },
-    /// Add a local port.
-    AddPort {
-        /// Its name.
-        port: String,
-        /// Whether it takes part in ALUA.
-        alua: bool,
-    },
-    /// Remove a local port.
-    RemovePort {
-        /// Its name.
-        port: String,
-    },
-    /// Add a LU.
-    AddLu {
-        /// Its id, 32 hex digits.
-        guid: String,
-        /// Active or standby.
-        state: LuState,
-        /// Its number, if it is not to be the next one.
-        #[serde(default)]
-        lun: Option<u16>,
-        /// Its callback argument, if it is not to be made from the id.
-        #[serde(default)]
-        arg: Option<String>,
-        /// Whose rule it follows; there is but sbd's.
-        #[serde(default)]
-        rule: Option<String>,
-    },
-    /// Remove a LU.
-    RemoveLu {
-        /// Its id.
-        guid: String,
-    },
-    /// The end of an import of a LU.
-    LuActive {
-        /// Its id.
-        guid: String,
-    },
-    /// What stmfLuStandby does.
-    LuStandby {
-        /// Its id.
-        guid: String,
-        /// The LU stays in transition until the peer's message, which is what it does anyway.
-        #[serde(default)]
-        transition: Option<bool>,
-    },
-    /// A session of an initiator.
-    Session {
-        /// The port.
-        port: String,
-        /// The initiator's name.
-        initiator: String,
-        /// The id that stmf gives out.
-        id: u64,
-    },
-    /// The session ends.
-    EndSession {
-        /// The port.
-        port: String,
-        /// The initiator's name.
-        initiator: String,
-        /// Tasks are not aborted first.
-        #[serde(default)]
-        no_abort: bool,
-    },
-    /// A command from an initiator.
-    Scsi {
-        /// The port.
-        port: String,
-        /// The initiator's name.
-        initiator: String,
-        /// The initiator's number for it.
-        tag: Tag,
-        /// The logical unit number.
-        lun: u16,
-        /// The CDB in hex.
-        cdb: String,
-        /// The bytes that the initiator expects to move.
-        expected: u32,
-        /// What the initiator would send, in hex.
-        #[serde(default)]
-        data: Option<String>,
-        /// The data comes with the command.
-        #[serde(default)]
-        immediate: bool,
-        /// Task flags, if they are not to be the port's own.
-        #[serde(default)]
-        flags: Option<u8>,
-    },
-    /// A task management function.
-    Tm {
-        /// The port.
-        port: String,
-        /// The initiator's name.
-        initiator: String,
-        /// The initiator's number for it.
-        tag: Tag,
-        /// The logical unit number.
-        lun: u16,
-        /// The function.
-        function: u8,
-    },
-    /// The port gives a command up.
-    Abort {
-        /// The initiator's number for it.
-        tag: Tag,
-    },
-    /// Time passes.
-    Advance {
-        /// So many seconds, [`ADVANCE_MAX`] at the most.
-        seconds: u64,
-    },
-    /// The port finishes nothing while on.
-    PortHold {
-        /// On or off.
-        on: bool,
-    },
-}
-
-impl NodeStep {
-    /// The values of "op" that only a whole node knows.
-    pub const OPERATIONS: [&'static str; 14] = [
-        "alua",
-        "add_port",
-        "remove_port",
-        "add_lu",
-        "remove_lu",
-        "lu_active",
-        "lu_standby",
-        "session",
-        "end_session",
-        "scsi",
-        "tm",
-        "abort",
-        "advance",
-        "port_hold",
-    ];
-}
-
-/// The state in which a LU is added.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LuState {
-    /// Served here.
-    Active,
-    /// Served by the peer.
-    Standby,
-}
-
-/// A value of a step that cannot be used.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum StepError {
-    /// Not hexadecimal.
-    #[error("{field:?} is not hexadecimal: {error}")]
-    Hex {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: HexError,
-    },
-    /// Not the id of a LU.
-    #[error("\"guid\" has {length} bytes; the id of a LU has 16")]
-    Guid {
-        /// How many bytes there are.
-        length: usize,
-    },
-    /// A logical unit number over 16383.
-    #[error("lun: {0} is more than 16383, the most that two bytes can say")]
-    Lun(u16),
-    /// Too long a time.
-    #[error("seconds: {0} is more than {ADVANCE_MAX}, a year")]
-    Advance(u64),
-}
 
 /// What an initiator sees, as the recordings write it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -365,12 +172,7 @@ impl DiskSource for AnyDisk {
 }
 
 fn new_disk() -> SharedDisk {
-    Disk::shared(MemoryStore::new(LU_SIZE, Fill::ByOffset(recorded_byte)))
-}
-
-/// The content of a LU in the recordings until it is written.
-pub fn recorded_byte(offset: u64) -> u8 {
-    (offset ^ (offset >> 9)) as u8
+    Disk::shared(MemoryStore::new(LU_SIZE, Fill::RECORDED))
 }
 
 struct NamedPort {
@@ -384,6 +186,8 @@ pub struct Node {
     sbd: Rc<SbdProvider>,
     listener: Rc<Listener>,
     ports: RefCell<Vec<NamedPort>>,
+    /// Ports that were removed: commands of sessions that have ended may still be under way there.
+    removed: RefCell<Vec<Rc<TargetPort>>>,
     port_hold: Cell<bool>,
 }
 
@@ -397,6 +201,7 @@ impl Node {
                 order,
             }),
             ports: RefCell::default(),
+            removed: RefCell::default(),
             port_hold: Cell::new(false),
         }
     }
@@ -406,41 +211,8 @@ impl Node {
         self.sbd.hold(kernel, on);
     }
 
-    /// Looks whether a step makes sense at all, before anything is done.
-    pub fn check(step: &NodeStep) -> Result<(), StepError> {
-        match step {
-            NodeStep::AddLu { guid, lun, .. } => {
-                lun.map_or(Ok(()), |lun| {
-                    lun_bytes(lun).map(drop).ok_or(StepError::Lun(lun))
-                })?;
-                parse_guid(guid).map(drop)
-            }
-            NodeStep::RemoveLu { guid }
-            | NodeStep::LuActive { guid }
-            | NodeStep::LuStandby { guid, .. } => parse_guid(guid).map(drop),
-            NodeStep::Scsi { lun, cdb, data, .. } => {
-                lun_bytes(*lun).ok_or(StepError::Lun(*lun))?;
-                parse_hex("cdb", cdb)?;
-                parse_hex("data", data.as_deref().unwrap_or("")).map(drop)
-            }
-            NodeStep::Tm { lun, .. } => lun_bytes(*lun).map(drop).ok_or(StepError::Lun(*lun)),
-            NodeStep::Advance { seconds } if *seconds > ADVANCE_MAX => {
-                Err(StepError::Advance(*seconds))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How long the step lets time pass after it was begun.
-    pub fn duration(step: &NodeStep) -> Duration {
-        match step {
-            NodeStep::Advance { seconds } => Duration::from_secs(*seconds),
-            _ => Duration::ZERO,
-        }
-    }
-
     /// Carries a step out, in a thread of the kernel, and tells the result. Steps that were not
-    /// looked at with [`Node::check`] and make no sense do nothing.
+    /// looked at with [`NodeStep::check`] and make no sense do nothing.
     pub async fn apply(&self, kernel: &Kernel, step: &NodeStep) -> &'static str {
         match step {
             NodeStep::Alua {
@@ -466,6 +238,7 @@ impl Node {
                 let result = found.remove(kernel).await;
                 if result.is_ok() {
                     self.ports.borrow_mut().retain(|named| named.name != *port);
+                    self.removed.borrow_mut().push(found);
                 }
                 status_result(result)
             }
@@ -538,9 +311,11 @@ impl Node {
                     let Ok(data) = parse_hex("data", data) else {
                         return "EINVAL";
                     };
-                    request = request.with_data(data);
+                    request = match immediate {
+                        true => request.with_immediate_data(data),
+                        false => request.with_data(data),
+                    };
                 }
-                request.immediate = *immediate;
                 if let Some(flags) = flags {
                     request.command.flags = *flags;
                 }
@@ -560,23 +335,19 @@ impl Node {
                 self.submit(kernel, port, initiator, request)
             }
             NodeStep::Abort { tag } => {
-                let found = self
-                    .ports
-                    .borrow()
-                    .iter()
-                    .any(|named| named.port.abort(kernel, *tag));
-                if found { "ok" } else { "no_task" }
+                let ports = self.every_port();
+                if ports.iter().any(|port| port.abort(kernel, *tag)) {
+                    "ok"
+                } else {
+                    "no_task"
+                }
             }
             NodeStep::Advance { .. } => "ok",
             NodeStep::PortHold { on } => {
                 self.port_hold.set(*on);
-                let ports: Vec<_> = self
-                    .ports
-                    .borrow()
-                    .iter()
-                    .map(|named| named.port.clone())
-                    .collect();
-                ports.iter().for_each(|port| port.hold(kernel, *on));
+                for port in self.every_port() {
+                    port.hold(kernel, *on);
+                }
                 "ok"
             }
         }
@@ -651,6 +422,15 @@ impl Node {
             .map(|named| named.port.clone())
     }
 
+    /// The ports there are, and those there were while they have commands.
+    fn every_port(&self) -> Vec<Rc<TargetPort>> {
+        let mut removed = self.removed.borrow_mut();
+        removed.retain(|port| !port.outstanding().is_empty());
+        let ports = self.ports.borrow();
+        let present = ports.iter().map(|named| named.port.clone());
+        present.chain(removed.iter().cloned()).collect()
+    }
+
     fn session(&self, port: &str, initiator: &str) -> Option<Rc<Session>> {
         let ports = self.ports.borrow();
         let named = ports.iter().find(|named| named.name == port)?;
@@ -674,8 +454,8 @@ impl Node {
         let name = |id: &DeviceId| String::from_utf8_lossy(&id.ident).into_owned();
         let (enabled, node) = stmf.alua();
         let mut outstanding: Vec<(u64, Tag)> = Vec::new();
-        for named in self.ports.borrow().iter() {
-            outstanding.extend(named.port.outstanding_tasks());
+        for port in self.every_port() {
+            outstanding.extend(port.outstanding_tasks());
         }
         outstanding.sort_unstable();
         NodeReport {
@@ -753,14 +533,4 @@ fn lu_result(result: Result<(), LuError>) -> &'static str {
         Err(LuError::Exists) => "EALREADY",
         Err(LuError::Disk(_)) => "EINVAL",
     }
-}
-
-fn parse_guid(text: &str) -> Result<LuId, StepError> {
-    let bytes = parse_hex("guid", text)?;
-    let length = bytes.len();
-    bytes.try_into().map_err(|_| StepError::Guid { length })
-}
-
-fn parse_hex(field: &'static str, text: &str) -> Result<Vec<u8>, StepError> {
-    hex::decode(text.as_bytes()).map_err(|error| StepError::Hex { field, error })
 }

@@ -4,7 +4,8 @@
 use super::Player;
 use super::input::{Input, InputError};
 use super::machinery::Machinery;
-use super::node::{Node, NodeReport, NodeStep};
+use super::node::{Node, NodeReport};
+use super::node_step::NodeStep;
 use super::output::Common;
 use super::service::do_service_step;
 use crate::kernel::KernelConfig;
@@ -47,7 +48,7 @@ impl NodePlayer {
 
     fn do_node_step(&mut self, step: NodeStep) -> Option<String> {
         let (kernel, node) = (self.machinery.kernel().clone(), self.node.clone());
-        let duration = Node::duration(&step);
+        let duration = step.duration();
         let result = self
             .machinery
             .perform(async move { node.apply(&kernel, &step).await });
@@ -74,8 +75,8 @@ impl Step {
         if !NodeStep::OPERATIONS.contains(&op) {
             return Ok(Step::Service(Input::parse(line)?));
         }
-        let step = serde_json::from_value(value)?;
-        Node::check(&step)?;
+        let step: NodeStep = serde_json::from_value(value)?;
+        step.check()?;
         Ok(Step::Node(step))
     }
 }

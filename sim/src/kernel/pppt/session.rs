@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use stmf_proxy::message::{DeviceId, ScsiCommand, status};
 
+/// Set in the numbers that stmf gives to sessions of proxy ports.
+const OWN_NUMBER: u64 = 1 << 63;
+
 /// A session of the peer's.
 pub(crate) struct ProxySession {
     /// The id that the peer gave it.
@@ -145,26 +148,32 @@ impl Pppt<'_> {
                 .find(|session| session.rport == rport)
                 .cloned()
         };
-        match of_nexus {
-            Some(newer) if newer.id > id => return Err(status::INVALID_ARG),
-            Some(older) => self.close_session(&older).await,
-            None => {}
-        }
-        let known = self.state().sessions.borrow().get(&id).cloned();
-        if let Some(known) = known {
-            let reason = format!("session {id} is in the list twice, for two nexuses");
-            if self.0.has_traps() {
-                let same_target = known
-                    .target()
-                    .is_some_and(|other| Rc::ptr_eq(&other, &target));
-                let other_length = known.rport.len() != rport.len();
-                let trap = if same_target && other_length { 6 } else { 2 };
-                return self.0.panic(trap, reason).await;
-            }
-            self.0.warn(format!("pppt: command refused: {reason}"));
+        if of_nexus.as_ref().is_some_and(|session| session.id > id) {
             return Err(status::INVALID_ARG);
         }
-        let stmf = Session::new(id, command.ini_devid.clone(), rport.to_vec(), &port);
+        let known = self.state().sessions.borrow().get(&id).cloned();
+        if known.is_some() && !self.0.has_traps() {
+            self.0.warn(format!(
+                "pppt: command refused: session {id} is another nexus's"
+            ));
+            return Err(status::INVALID_ARG);
+        }
+        if let Some(older) = of_nexus {
+            self.close_session(&older).await;
+        }
+        if let Some(known) = known {
+            let same_target = known
+                .target()
+                .is_some_and(|other| Rc::ptr_eq(&other, &target));
+            let other_length = known.rport.len() != rport.len();
+            let trap = if same_target && other_length { 6 } else { 2 };
+            let reason = format!("session {id} is in the list twice, for two nexuses");
+            return self.0.panic(trap, reason).await;
+        }
+        // The id in the message is the peer's; stmf numbers the sessions of this node by itself,
+        // and those of its own initiators must not get in their way on a LU.
+        let number = OWN_NUMBER | self.0.next_number();
+        let stmf = Session::new(number, command.ini_devid.clone(), rport.to_vec(), &port);
         self.0
             .stmf()
             .register_session(&stmf)

@@ -25,6 +25,10 @@ mod tests;
 mod transmit;
 pub mod types;
 
+pub use proxy::{PROXIED_BUFFERS_MAX, PROXY_TIMEOUT, TIMEOUT_CHECK};
+pub use target::MANAGEMENT_ID;
+pub use transmit::{ATTEMPTS, RETRY_AFTER};
+
 use super::{Kernel, transport_id};
 use crate::executor::sync::{Condition, Mutex};
 use crate::executor::{Executor, GroupId};
@@ -47,7 +51,9 @@ pub(crate) struct StmfState {
     alua_enabled: Cell<bool>,
     alua_node: Cell<u16>,
     alua_was_enabled: Cell<bool>,
-    tasks: Cell<u64>,
+    /// Tasks that are not over, by number: stmf holds every task until it is freed, also one that
+    /// no LU has.
+    tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
     /// Something was freed: who waits for the end of tasks looks again.
     task_freed: Condition,
     timeouts_watched: Cell<bool>,
@@ -66,7 +72,7 @@ impl StmfState {
             alua_enabled: Cell::new(false),
             alua_node: Cell::new(0),
             alua_was_enabled: Cell::new(false),
-            tasks: Cell::new(0),
+            tasks: RefCell::default(),
             task_freed: Condition::new(executor, "the end of tasks"),
             timeouts_watched: Cell::new(false),
         }
@@ -99,7 +105,7 @@ impl<'a> Stmf<'a> {
 
     /// Tasks that are not over.
     pub fn task_count(&self) -> u64 {
-        self.state().tasks.get()
+        self.state().tasks.borrow().len() as u64
     }
 
     /// Whether the calling thread holds the stmf lock.

@@ -27,7 +27,7 @@ impl Stmf<'_> {
         let number = self.0.next_number();
         let task = Task::new(number, command, port, session.clone(), lu, now);
         task.update(|flags| flags.known_to_port = true);
-        self.state().tasks.set(self.state().tasks.get() + 1);
+        self.state().tasks.borrow_mut().insert(number, task.clone());
         if let Some(lu) = &task.lu {
             lu.tasks.borrow_mut().insert(0, task.clone());
             lu.provider.task_allocated(self.0, &task);
@@ -203,7 +203,7 @@ impl Stmf<'_> {
         *task.lu_private.borrow_mut() = None;
         task.port.provider.task_freed(self.0, task);
         *task.port_private.borrow_mut() = None;
-        self.state().tasks.set(self.state().tasks.get() - 1);
+        self.state().tasks.borrow_mut().remove(&task.number);
         self.state().task_freed.notify_all();
     }
 }

@@ -217,6 +217,150 @@ fn a_proxied_task_is_aborted_between_75_and_80_seconds() {
     }
 }
 
+const PEER_PORT: &str = "iqn.2010-08.org.illumos:peer1";
+
+fn device(name: &str) -> Value {
+    json!({"protocol_id": 5, "code_set": 2, "piv": 1, "association": 1, "ident_type": 8,
+        "ident": stmf_proxy::message::hex::encode(name.as_bytes())})
+}
+
+/// A node whose LU is active, with a proxy port of the peer's.
+fn active_node() -> NodePlayer {
+    let mut node = NodePlayer::new(KernelConfig::default());
+    for step in [
+        json!({"op": "open"}),
+        json!({"op": "install"}),
+        json!({"op": "add_lu", "guid": LU, "state": "active"}),
+        json!({"op": "alua", "enabled": true, "node": 0}),
+        post(
+            json!({"type": "register_proxy_port", "msgid": 50, "port_id": device(PEER_PORT),
+            "relative_port_id": 300, "cb_arg": ""}),
+        ),
+    ] {
+        do_step(&mut node, step);
+    }
+    node
+}
+
+/// A TransportID of the length that [`INITIATOR`] needs.
+fn transport_id() -> String {
+    let name = stmf_proxy::message::hex::encode(INITIATOR.as_bytes());
+    format!("05000020{name:0<64}")
+}
+
+/// A command of the peer's in session 1.
+fn peer_command(task: u64, lun: u8, cdb: &str, expected: u32, flags: u8, data: &[u8]) -> Value {
+    let data = stmf_proxy::message::hex::encode(data);
+    post(
+        json!({"type": "scsi_cmd", "msgid": task, "task_msgid": task, "session_id": 1,
+        "ini_devid": device(INITIATOR), "tgt_devid": device(PEER_PORT),
+        "rport": transport_id(), "lun_id": LU, "task_lun_no": format!("{lun:04x}000000000000"),
+        "task_expected_xfer_length": expected, "task_cdb": cdb, "task_flags": flags,
+        "task_priority": 0, "task_mgmt_function": 0, "immed_data": data}),
+    )
+}
+
+fn transfer_done(task: u64) -> Value {
+    post(
+        json!({"type": "scsi_data_xfer_done", "msgid": 0, "task_msgid": task, "session_id": 1,
+        "status": 0}),
+    )
+}
+
+fn message_types(outcome: &Value) -> Vec<&str> {
+    let messages = outcome["upcalls"].as_array().expect("a list of messages");
+    messages
+        .iter()
+        .filter_map(|message| message["type"].as_str())
+        .collect()
+}
+
+/// Nobody but stmf holds such a task while the peer has its data.
+#[test]
+fn a_number_without_lu_answers_the_peer_with_data_and_status() {
+    let mut node = active_node();
+    let inquiry = peer_command(1, 3, "120000002400", 36, 0x41, &[]);
+    assert_eq!(message_types(&do_step(&mut node, inquiry)), ["scsi_data"]);
+    let status = do_step(&mut node, transfer_done(1));
+    assert_eq!(message_types(&status), ["scsi_status"]);
+    assert_eq!(status["tasks"], json!(0));
+
+    // And one that waits for the peer does not keep its session from being closed.
+    do_step(&mut node, peer_command(2, 3, "120000002400", 36, 0x41, &[]));
+    let closed = do_step(&mut node, json!({"op": "close"}));
+    assert_eq!(
+        (&closed["result"], &closed["tasks"]),
+        (&json!("ok"), &json!(0))
+    );
+}
+
+#[test]
+fn a_write_with_more_data_than_it_moves_is_aborted_without_an_answer() {
+    const BURST: u8 = 0xa1;
+    let write = "2a000000000100000100";
+    for (task, bytes, answers) in [(1, 512, true), (2, 513, false), (3, 511, false)] {
+        let mut node = active_node();
+        let outcome = do_step(
+            &mut node,
+            peer_command(task, 0, write, 512, BURST, &vec![7; bytes]),
+        );
+        assert_eq!(!message_types(&outcome).is_empty(), answers, "{bytes}");
+        // Too little data: the task waits for the rest for ever.
+        assert_eq!(outcome["tasks"], json!(u8::from(bytes < 512)), "{bytes}");
+        let read = peer_command(9, 0, "28000000000100000100", 512, 0x41, &[]);
+        let data = do_step(&mut node, read);
+        let written = data["upcalls"][0]["data"].as_str().expect("data")[..4] == *"0707";
+        assert_eq!(written, bytes <= 512, "{bytes}");
+    }
+}
+
+#[test]
+fn the_flags_of_a_command_are_as_the_step_says() {
+    for (flags, sent) in [(None, 0xa1), (Some(0x21), 0x21), (Some(0x80), 0x80)] {
+        let mut node = node(Profile::Illumos);
+        let outcome = do_step(
+            &mut node,
+            json!({"op": "scsi", "port": "p", "initiator": INITIATOR, "tag": 1, "lun": 0,
+                "cdb": "151000000400", "expected": 4, "data": "00000000", "immediate": true,
+                "flags": flags}),
+        );
+        assert_eq!(outcome["upcalls"][0]["task_flags"], json!(sent));
+    }
+}
+
+#[test]
+fn a_command_outlives_its_session_and_its_port() {
+    let mut node = node(Profile::Illumos);
+    do_step(&mut node, read(1, 1));
+    for step in [
+        json!({"op": "end_session", "port": "p", "initiator": INITIATOR, "no_abort": true}),
+        json!({"op": "remove_port", "port": "p"}),
+    ] {
+        assert_eq!(do_step(&mut node, step)["outstanding"], json!([1]));
+    }
+    do_step(&mut node, json!({"op": "port_hold", "on": true}));
+    let answered = do_step(&mut node, scsi_status(2));
+    assert_eq!(
+        answered["initiator"],
+        json!([{"tag": 1, "status": 0, "resid": 512, "resid_kind": "under"}])
+    );
+    assert_eq!(answered["outstanding"], json!([1]));
+    let aborted = do_step(&mut node, json!({"op": "abort", "tag": 1}));
+    assert_eq!(aborted["result"], json!("ok"));
+    assert_eq!(aborted["outstanding"], json!([]));
+}
+
+#[test]
+fn fields_that_are_not_known_are_passed_over() {
+    let mut node = node(Profile::Illumos);
+    for step in [
+        json!({"op": "lu_hold", "on": true, "why": "a note"}),
+        json!({"op": "port_hold", "on": true, "why": "a note"}),
+    ] {
+        assert_eq!(do_step(&mut node, step)["result"], json!("ok"));
+    }
+}
+
 #[test]
 fn steps_that_make_no_sense_are_refused_before_anything_is_done() {
     let mut node = node(Profile::Illumos);

@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A node: a kernel that boots and goes down, its ports and LUs, and the relay process on it.
+
+use super::initiator::{Exchange, Initiator, Path, fibre_channel_name};
+use super::network::Network;
+use super::observer::NodeObserver;
+use super::platform::SimPlatform;
+use super::relay::{Host, RelayProgram};
+use super::trace::{Event, NodeId, Trace};
+use crate::executor::sync::Promise;
+use crate::executor::{Executor, GroupId};
+use crate::kernel::port::{DEFAULT_BUFFER_SIZE, TargetPort};
+use crate::kernel::sbd::SharedDisk;
+use crate::kernel::sbd_provider::{DiskSource, LuError, SbdProvider};
+use crate::kernel::stmf::types::LuId;
+use crate::kernel::{Kernel, KernelConfig, Panic};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use stmf_proxy::message::{DeviceId, status};
+use stmf_proxy::proxy_door::{self, AluaState, Stmf};
+
+/// The disks that the nodes of a world share, by the id of the LU on each.
+#[derive(Clone, Default)]
+pub struct Disks(Rc<RefCell<BTreeMap<LuId, SharedDisk>>>);
+
+impl Disks {
+    /// Puts a disk where every node finds it.
+    pub fn insert(&self, lu: LuId, disk: SharedDisk) {
+        self.0.borrow_mut().insert(lu, disk);
+    }
+
+    /// The disk of a LU.
+    pub fn get(&self, lu: LuId) -> Option<SharedDisk> {
+        self.0.borrow().get(&lu).cloned()
+    }
+}
+
+impl DiskSource for Disks {
+    fn disk(&self, id: LuId, _: &[u8]) -> Option<SharedDisk> {
+        self.get(id)
+    }
+}
+
+/// Why an operator's command failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The node has no power, or has panicked.
+    #[error("node {0} is down; boot it first")]
+    Down(NodeId),
+    /// No disk was put into the world for this LU.
+    #[error("there is no disk for the LU; put one into the world first (World::disks)")]
+    NoDisk,
+    /// sbd refused.
+    #[error(transparent)]
+    Lu(#[from] LuError),
+    /// stmf refused, with one of its 64-bit statuses.
+    #[error("stmf refused: {}", status_name(*.0))]
+    Refused(u64),
+    /// The door API reported an error.
+    #[error(transparent)]
+    Library(#[from] proxy_door::Error),
+    /// The node has no port of that number.
+    #[error("node {node} has no port {port}")]
+    NoPort {
+        /// The node.
+        node: NodeId,
+        /// The number of the port.
+        port: usize,
+    },
+    /// The node went down while the command ran.
+    #[error("node {0} went down")]
+    WentDown(NodeId),
+}
+
+fn status_name(code: u64) -> String {
+    status::name(code).map_or_else(|| format!("{code:#018x}"), str::to_string)
+}
+
+/// A target port that a node is to have.
+#[derive(Clone, Debug)]
+pub struct PortConfig {
+    /// Takes part in ALUA. Default true.
+    pub alua: bool,
+    /// Largest data buffer in bytes. Default 131,072.
+    pub buffer_size: u32,
+    /// The port's name. Default: one that no other port of the world has.
+    pub name: Option<String>,
+}
+
+impl Default for PortConfig {
+    fn default() -> PortConfig {
+        PortConfig {
+            alua: true,
+            buffer_size: DEFAULT_BUFFER_SIZE,
+            name: None,
+        }
+    }
+}
+
+/// What a node is while it is up.
+struct Running {
+    kernel: Kernel,
+    sbd: Rc<SbdProvider>,
+    exchange: Rc<Exchange>,
+    ports: Vec<(DeviceId, Rc<TargetPort>)>,
+    next_session: u64,
+    relay: Option<Host>,
+    /// The process in which an operator types commands.
+    operator: GroupId,
+}
+
+/// What all nodes of a world have in common.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) executor: Executor,
+    pub(super) world: GroupId,
+    pub(super) trace: Trace,
+    pub(super) network: Network,
+    pub(super) disks: Disks,
+    pub(super) handles: Rc<Cell<u64>>,
+}
+
+/// The session id that a node gives out first after each boot, unless told otherwise: kernels
+/// count from 1.
+pub const FIRST_SESSION_ID: u64 = 1;
+
+/// A node of a world.
+pub struct Node {
+    id: NodeId,
+    peer: NodeId,
+    around: Surroundings,
+    kernel_config: RefCell<KernelConfig>,
+    program: RefCell<Rc<dyn RelayProgram>>,
+    boots: Cell<u64>,
+    first_session: Cell<u64>,
+    running: RefCell<Option<Running>>,
+    panics: RefCell<Vec<Panic>>,
+    this: Weak<Node>,
+}
+
+impl Node {
+    pub(super) fn new(
+        (id, peer): (NodeId, NodeId),
+        around: Surroundings,
+        kernel_config: KernelConfig,
+        program: Rc<dyn RelayProgram>,
+    ) -> Rc<Node> {
+        Rc::new_cyclic(|this| Node {
+            id,
+            peer,
+            around,
+            kernel_config: RefCell::new(kernel_config),
+            program: RefCell::new(program),
+            boots: Cell::new(0),
+            first_session: Cell::new(FIRST_SESSION_ID),
+            running: RefCell::new(None),
+            panics: RefCell::default(),
+            this: this.clone(),
+        })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether its kernel runs.
+    pub fn is_up(&self) -> bool {
+        self.running.borrow().is_some()
+    }
+
+    /// How often it was booted.
+    pub fn boots(&self) -> u64 {
+        self.boots.get()
+    }
+
+    /// The panics of its kernels so far.
+    pub fn panics(&self) -> Vec<Panic> {
+        self.panics.borrow().clone()
+    }
+
+    /// The kernel, while the node is up.
+    pub fn kernel(&self) -> Option<Kernel> {
+        self.running
+            .borrow()
+            .as_ref()
+            .map(|running| running.kernel.clone())
+    }
+
+    /// sbd of the kernel, while the node is up.
+    pub fn sbd(&self) -> Option<Rc<SbdProvider>> {
+        self.running
+            .borrow()
+            .as_ref()
+            .map(|running| running.sbd.clone())
+    }
+
+    /// Commands of initiators on this node that have not ended.
+    pub fn outstanding(&self) -> usize {
+        self.running
+            .borrow()
+            .as_ref()
+            .map_or(0, |running| running.exchange.outstanding())
+    }
+
+    /// Gives the next boot another kernel.
+    pub fn set_kernel_config(&self, config: KernelConfig) {
+        *self.kernel_config.borrow_mut() = config;
+    }
+
+    /// Sets the session id that the node gives out first after each boot from now on.
+    pub fn set_first_session_id(&self, id: u64) {
+        self.first_session.set(id);
+    }
+
+    /// Gives the next start of the relay another program.
+    pub fn set_relay(&self, program: Rc<dyn RelayProgram>) {
+        *self.program.borrow_mut() = program;
+    }
+
+    /// Boots the node, if it is down: a fresh kernel without ports, LUs and relay.
+    pub fn boot(&self) {
+        if self.is_up() {
+            return;
+        }
+        let Surroundings {
+            executor,
+            trace,
+            network,
+            disks,
+            ..
+        } = &self.around;
+        let boot = self.boots.get() + 1;
+        self.boots.set(boot);
+        self.tell(Event::Boot { boot });
+        network.node_on(self.id);
+        let this = self.this.clone();
+        let panicked = Rc::new(move || {
+            if let Some(node) = this.upgrade() {
+                node.after_panic();
+            }
+        });
+        let observer = NodeObserver::new(self.id, executor, trace.clone(), panicked);
+        let mut config = self.kernel_config.borrow().clone();
+        config.name = format!("node {}", self.id);
+        let kernel = Kernel::boot(executor, config, Rc::new(observer));
+        let sbd = SbdProvider::attach(&kernel, Rc::new(disks.clone()));
+        *self.running.borrow_mut() = Some(Running {
+            kernel,
+            sbd,
+            exchange: Exchange::new(self.id, executor, trace.clone()),
+            ports: Vec::new(),
+            next_session: self.first_session.get(),
+            relay: None,
+            operator: executor.new_group(format!("operator {}", self.id)),
+        });
+    }
+
+    /// Cuts the power: everything on the node is gone at once.
+    pub fn power_off(&self) {
+        if self.is_up() {
+            self.tell(Event::PowerOff);
+            self.go_down();
+        }
+    }
+
+    /// The kernel has panicked, in the middle of one of its threads; the node goes down in a
+    /// thread of the world.
+    fn after_panic(&self) {
+        let Some(node) = self.this.upgrade() else {
+            return;
+        };
+        self.around
+            .executor
+            .spawn(self.around.world, "panic", async move {
+                let panic = node.kernel().and_then(|kernel| kernel.panicked());
+                if let Some(panic) = panic {
+                    node.panics.borrow_mut().push(panic);
+                    node.go_down();
+                }
+            });
+    }
+
+    fn go_down(&self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let executor = &self.around.executor;
+        self.around.network.node_off(self.id);
+        executor.end_group(running.kernel.group());
+        if let Some(relay) = &running.relay {
+            relay.exit();
+        }
+        executor.end_group(running.operator);
+        running.exchange.node_gone();
+    }
+
+    /// Starts the relay, unless it runs.
+    pub fn start_relay(&self) -> Result<(), NodeError> {
+        let mut running = self.running.borrow_mut();
+        let running = running.as_mut().ok_or(NodeError::Down(self.id))?;
+        if running
+            .relay
+            .as_ref()
+            .is_some_and(|relay| !relay.has_ended())
+        {
+            return Ok(());
+        }
+        let Surroundings {
+            executor,
+            trace,
+            network,
+            handles,
+            ..
+        } = &self.around;
+        let platform = self.platform(running);
+        let host = Host::new(
+            (self.id, self.peer),
+            self.boots.get(),
+            executor,
+            trace.clone(),
+            network.clone(),
+            platform,
+            handles.clone(),
+        );
+        running.relay = Some(host.clone());
+        let program = self.program.borrow().clone();
+        program.start(host);
+        Ok(())
+    }
+
+    /// Asks the relay to stop in order (SIGTERM).
+    pub fn stop_relay(&self) {
+        if let Some(relay) = self.relay() {
+            relay.request_stop();
+        }
+    }
+
+    /// Ends the relay at once, wherever it stands (SIGKILL).
+    pub fn kill_relay(&self) {
+        if let Some(relay) = self.relay() {
+            relay.exit();
+        }
+    }
+
+    /// The relay process, while it runs.
+    pub fn relay(&self) -> Option<Host> {
+        let running = self.running.borrow();
+        let relay = running.as_ref()?.relay.clone()?;
+        (!relay.has_ended()).then_some(relay)
+    }
+
+    /// The system for a process that is none of the world's own.
+    pub(crate) fn process(&self) -> Option<SimPlatform> {
+        let running = self.running.borrow();
+        Some(self.platform(running.as_ref()?))
+    }
+
+    fn platform(&self, running: &Running) -> SimPlatform {
+        let (kernel, sbd) = (running.kernel.clone(), running.sbd.clone());
+        SimPlatform::new(self.id, kernel, sbd, self.around.trace.clone())
+    }
+
+    /// Adds a target port; the answer is its number, from 0.
+    pub async fn add_port(&self, config: PortConfig) -> Result<usize, NodeError> {
+        let (kernel, exchange, number) = {
+            let running = self.running.borrow();
+            let running = running.as_ref().ok_or(NodeError::Down(self.id))?;
+            (
+                running.kernel.clone(),
+                running.exchange.clone(),
+                running.ports.len(),
+            )
+        };
+        let name = config.name.clone();
+        let name = name.unwrap_or_else(|| format!("wwn.50010000{:04x}{number:04x}", self.id));
+        let name = fibre_channel_name(&name);
+        let id = name.clone();
+        let added = self
+            .in_kernel("addition of a port", async move {
+                TargetPort::add(&kernel, id, config.alua, config.buffer_size, exchange).await
+            })
+            .await?;
+        let port = added.map_err(NodeError::Refused)?;
+        let mut running = self.running.borrow_mut();
+        let running = running.as_mut().ok_or(NodeError::WentDown(self.id))?;
+        running.ports.push((name, port));
+        Ok(number)
+    }
+
+    /// Adds the LU of a disk of the world, as an administrator does.
+    pub async fn add_lu(&self, lu: LuId, active: bool) -> Result<(), NodeError> {
+        let disk = self.around.disks.get(lu).ok_or(NodeError::NoDisk)?;
+        let (kernel, sbd) = self.parts()?;
+        // What real kernels pass is the path of the disk's device.
+        let argument = b"/dev/rdsk/c1t0d0s0".to_vec();
+        self.in_kernel("addition of a LU", async move {
+            sbd.add(&kernel, lu, argument, disk, active).await
+        })
+        .await?
+        .map_err(NodeError::from)
+    }
+
+    /// Removes a LU from this node.
+    pub async fn remove_lu(&self, lu: LuId) -> Result<(), NodeError> {
+        let (kernel, sbd) = self.parts()?;
+        let remove = async move { sbd.remove(&kernel, lu).await };
+        self.in_kernel("removal of a LU", remove)
+            .await?
+            .map_err(NodeError::from)
+    }
+
+    /// Imports a LU over the standby one: this node serves it from now on.
+    pub async fn import_lu(&self, lu: LuId) -> Result<(), NodeError> {
+        let (kernel, sbd) = self.parts()?;
+        let import = async move { sbd.make_active(&kernel, lu).await };
+        self.in_kernel("import of a LU", import)
+            .await?
+            .map_err(NodeError::from)
+    }
+
+    /// Gives a LU up, with stmfLuStandby: it is in transition until the peer says that it serves
+    /// it.
+    pub async fn lu_standby(&self, lu: LuId) -> Result<(), NodeError> {
+        let platform = {
+            let running = self.running.borrow();
+            self.platform(running.as_ref().ok_or(NodeError::Down(self.id))?)
+        };
+        self.as_operator(async move { Stmf::new(platform).set_lu_standby_async(lu).await })
+            .await?
+            .map_err(NodeError::from)
+    }
+
+    /// The ALUA state, as stmfGetAluaState tells it.
+    pub async fn alua_state(&self) -> Result<AluaState, NodeError> {
+        let platform = {
+            let running = self.running.borrow();
+            self.platform(running.as_ref().ok_or(NodeError::Down(self.id))?)
+        };
+        self.as_operator(async move { Stmf::new(platform).alua_state_async().await })
+            .await?
+            .map_err(NodeError::from)
+    }
+
+    /// Waits until ALUA is on, which is when the relay has found its peer; false if that takes
+    /// longer than `patience`.
+    pub async fn wait_for_alua(&self, patience: Duration) -> Result<bool, NodeError> {
+        /// How often an operator looks.
+        const PAUSE: Duration = Duration::from_millis(10);
+        let executor = &self.around.executor;
+        let end = executor.now() + patience;
+        loop {
+            if self.alua_state().await?.enabled {
+                return Ok(true);
+            }
+            if executor.now() >= end {
+                return Ok(false);
+            }
+            executor.sleep(PAUSE).await;
+        }
+    }
+
+    /// Opens a session of an initiator to a port.
+    pub async fn login(&self, initiator: &Initiator, port: usize) -> Result<Path, NodeError> {
+        let (kernel, exchange, target, id) = {
+            let mut running = self.running.borrow_mut();
+            let running = running.as_mut().ok_or(NodeError::Down(self.id))?;
+            let Some((_, target)) = running.ports.get(port) else {
+                return Err(NodeError::NoPort {
+                    node: self.id,
+                    port,
+                });
+            };
+            let id = running.next_session;
+            running.next_session += 1;
+            (
+                running.kernel.clone(),
+                running.exchange.clone(),
+                target.clone(),
+                id,
+            )
+        };
+        let login = {
+            let (kernel, target) = (kernel.clone(), target.clone());
+            let (name, transport) = (initiator.device_id(), initiator.transport_id());
+            async move { target.login(&kernel, id, name, transport).await }
+        };
+        let session = self.in_kernel("login", login).await?;
+        let number = session.as_ref().map_or(0, |session| session.id);
+        self.tell(Event::SessionOpened {
+            initiator: initiator.id(),
+            session: number,
+        });
+        Ok(initiator.path(
+            kernel,
+            exchange,
+            target,
+            session.map_err(NodeError::Refused)?,
+        ))
+    }
+
+    fn parts(&self) -> Result<(Kernel, Rc<SbdProvider>), NodeError> {
+        let running = self.running.borrow();
+        let running = running.as_ref().ok_or(NodeError::Down(self.id))?;
+        Ok((running.kernel.clone(), running.sbd.clone()))
+    }
+
+    /// Runs something in a thread of the kernel and waits for it.
+    pub async fn in_kernel<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<T, NodeError> {
+        let group = {
+            let running = self.running.borrow();
+            running
+                .as_ref()
+                .ok_or(NodeError::Down(self.id))?
+                .kernel
+                .group()
+        };
+        self.in_group(group, name, work).await
+    }
+
+    /// Runs something in the process in which an operator types commands, and waits for it.
+    pub async fn as_operator<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<T, NodeError> {
+        let group = {
+            let running = self.running.borrow();
+            running.as_ref().ok_or(NodeError::Down(self.id))?.operator
+        };
+        self.in_group(group, "command", work).await
+    }
+
+    async fn in_group<T: 'static>(
+        &self,
+        group: GroupId,
+        name: &'static str,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<T, NodeError> {
+        let promise = Promise::new(&self.around.executor, name);
+        // Told also when the thread is ended with its node, wherever it stands.
+        let told = Told(promise.clone());
+        self.around.executor.spawn(group, name, async move {
+            let told = told;
+            let result = work.await;
+            told.0.set(Some(result));
+        });
+        promise.take().await.ok_or(NodeError::WentDown(self.id))
+    }
+
+    fn tell(&self, event: Event<'_>) {
+        self.around
+            .trace
+            .record(self.around.executor.now(), Some(self.id), event);
+    }
+}
+
+/// Keeps its promise whatever happens: with nothing, if nothing else was promised before.
+struct Told<T>(Promise<Option<T>>);
+
+impl<T> Drop for Told<T> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}

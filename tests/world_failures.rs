@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The promise: what goes wrong in a world (a link that breaks, a relay that dies, a node that
+//! loses its power) looks to initiators as it would outside, and the pair of nodes heals.
+
+use std::time::Duration;
+use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::scsi::{Completion, Sense, cdb};
+use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer, World};
+
+const LU: [u8; 16] = [0x60; 16];
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn world(seed: u64) -> World {
+    let world = World::builder().seed(seed).build();
+
+    world
+        .disks()
+        .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
+    world
+}
+
+/// Both nodes up, the LU active on node 1, and the initiator's path to the standby node 0.
+async fn start(world: &World, host: &Initiator) -> Result<Path, NodeError> {
+    for node in world.nodes() {
+        node.add_port(PortConfig::default()).await?;
+        node.start_relay()?;
+    }
+    world.node(1).add_lu(LU, true).await?;
+    for node in world.nodes() {
+        assert!(node.wait_for_alua(PATIENCE).await?);
+    }
+    let path = world.node(0).login(host, 0).await?;
+    assert!(heals(world, &path).await);
+    Ok(path)
+}
+
+/// A read of one block through the path; tells how it ended.
+async fn read(path: &Path) -> Outcome {
+    let reply = path
+        .command([0; 8], &cdb::read_10(3, 1), Transfer::Read(512))
+        .await;
+    if reply.outcome.is_good() {
+        let expected: Vec<u8> = (1536..2048u64)
+            .map(|offset| (offset ^ (offset >> 9)) as u8)
+            .collect();
+        assert_eq!(reply.data, expected, "wrong data with status GOOD");
+    }
+    reply.outcome
+}
+
+/// Whether reads succeed again before long.
+async fn heals(world: &World, path: &Path) -> bool {
+    let end = world.now() + PATIENCE;
+    while world.now() < end {
+        if read(path).await.is_good() {
+            return true;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+#[test]
+fn a_link_that_breaks_comes_back() {
+    for seed in 0..20 {
+        let world = world(seed);
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(5));
+        world
+            .run(async move |world| {
+                let path = start(&world, &host).await.unwrap();
+                for _ in 0..3 {
+                    world.network().break_connections(0, 1);
+                    assert!(heals(&world, &path).await);
+                }
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_partition_heals() {
+    let world = world(1);
+    let host = world.initiator();
+    host.set_timeout(Duration::from_secs(5));
+    world
+        .run(async move |world| {
+            let path = start(&world, &host).await.unwrap();
+            world.network().hold(0, 1);
+            world.network().hold(1, 0);
+            world.sleep(Duration::from_secs(30)).await;
+            assert_ne!(read(&path).await, Outcome::Status(Completion::GOOD));
+            world.network().release(0, 1);
+            world.network().release(1, 0);
+            assert!(heals(&world, &path).await);
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_half_open_connection_is_found() {
+    for hears in [0, 1] {
+        let world = world(1);
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(5));
+        world
+            .run(async move |world| {
+                let path = start(&world, &host).await.unwrap();
+                world.network().half_open(hears, 1 - hears);
+                assert!(heals(&world, &path).await);
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_relay_that_is_killed_can_be_started_again() {
+    for (seed, killed) in (0..10).flat_map(|seed| [(seed, 0), (seed, 1)]) {
+        let world = world(seed);
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(5));
+        world
+            .run(async move |world| {
+                let path = start(&world, &host).await.unwrap();
+                world.node(killed).kill_relay();
+                assert!(world.node(killed).relay().is_none());
+                assert!(!read(&path).await.is_good(), "nobody carries the command");
+                // At once, it can find the handle of its forerunner still being closed, and end;
+                // whoever looks after services starts it again a little later.
+                world.node(killed).start_relay().unwrap();
+                world.sleep(Duration::from_secs(1)).await;
+                world.node(killed).start_relay().unwrap();
+                assert!(heals(&world, &path).await);
+            })
+            .unwrap();
+        assert!(world.nodes().iter().all(|node| node.panics().is_empty()));
+    }
+}
+
+#[test]
+fn a_relay_that_is_stopped_in_order_goes_and_comes_back() {
+    let world = world(1);
+    let host = world.initiator();
+    host.set_timeout(Duration::from_secs(5));
+    world
+        .run(async move |world| {
+            let path = start(&world, &host).await.unwrap();
+            for node in [0, 1] {
+                world.node(node).stop_relay();
+                world.sleep(Duration::from_secs(5)).await;
+                assert!(world.node(node).relay().is_none());
+                world.node(node).start_relay().unwrap();
+                assert!(heals(&world, &path).await);
+            }
+        })
+        .unwrap();
+}
+
+/// The active node loses its power in the middle of a copy, and comes back.
+#[test]
+fn a_node_that_loses_power_and_boots_again() {
+    for seed in 0..10 {
+        let world = world(seed);
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(5));
+        world
+            .run(async move |world| {
+                let path = start(&world, &host).await.unwrap();
+                let direct = world.node(1).login(&host, 0).await.unwrap();
+                world.node(1).power_off();
+                assert!(!world.node(1).is_up());
+                assert_eq!(read(&direct).await, Outcome::Lost);
+                assert!(!read(&path).await.is_good());
+                assert_eq!(world.node(1).start_relay(), Err(NodeError::Down(1)));
+                world.sleep(Duration::from_secs(30)).await;
+                world.node(1).boot();
+                let node = world.node(1);
+                node.add_port(PortConfig::default()).await.unwrap();
+                node.add_lu(LU, true).await.unwrap();
+                node.start_relay().unwrap();
+                assert!(node.wait_for_alua(PATIENCE).await.unwrap());
+                assert!(heals(&world, &path).await);
+                assert_eq!(node.boots(), 2);
+            })
+            .unwrap();
+        assert!(world.nodes().iter().all(|node| node.panics().is_empty()));
+    }
+}
+
+/// The standby node boots again, and its session ids begin anew (which brings a node down if its
+/// peer still holds the old ones).
+#[test]
+fn the_standby_node_boots_again() {
+    for seed in 0..10 {
+        let world = world(seed);
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(5));
+        world
+            .run(async move |world| {
+                start(&world, &host).await.unwrap();
+                world.node(0).power_off();
+                world.node(0).boot();
+                let node = world.node(0);
+                node.add_port(PortConfig::default()).await.unwrap();
+                node.start_relay().unwrap();
+                assert!(node.wait_for_alua(PATIENCE).await.unwrap());
+                // Another host comes first, and gets the session id that the first one had.
+                let other = world.initiator();
+                other.set_timeout(Duration::from_secs(5));
+                let path = node.login(&other, 0).await.unwrap();
+                assert!(heals(&world, &path).await);
+                let path = node.login(&host, 0).await.unwrap();
+                assert!(heals(&world, &path).await);
+            })
+            .unwrap();
+        assert!(
+            world.nodes().iter().all(|node| node.panics().is_empty()),
+            "seed {seed}"
+        );
+    }
+}
+
+/// Failover when the active node is dead: the other one imports the LU.
+#[test]
+fn the_standby_node_takes_over_from_a_dead_one() {
+    let world = world(1);
+    let host = world.initiator();
+    host.set_timeout(Duration::from_secs(5));
+    world
+        .run(async move |world| {
+            let path = start(&world, &host).await.unwrap();
+            world.node(1).power_off();
+            assert_eq!(
+                path.command([0; 8], &cdb::write_10(0, 1), Transfer::Write(&[1; 512]))
+                    .await
+                    .outcome,
+                Outcome::Status(Completion::check(Sense::STANDBY))
+            );
+            world.node(0).import_lu(LU).await.unwrap();
+            assert!(heals(&world, &path).await);
+            let write = path
+                .command([0; 8], &cdb::write_10(0, 1), Transfer::Write(&[1; 512]))
+                .await;
+            assert!(write.outcome.is_good(), "{}", write.outcome);
+        })
+        .unwrap();
+}
