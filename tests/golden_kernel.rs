@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{Recording, command_for, compare, ending, lines, play, recordings, run};
+use common::{
+    Recording, SERVICE_FIELDS, command_for, compare, ending, lines, play, recordings, run,
+};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -21,19 +23,6 @@ const EXCEPTIONS: [(&str, &str); 1] = [(
 
 /// At most so many runs in a hundred may be excepted.
 const EXCEPTIONS_PERCENT_MAX: usize = 3;
-
-/// What is compared of each step. A field that is not there counts as empty.
-const FIELDS: [&str; 9] = [
-    "result",
-    "upcalls",
-    "counters",
-    "sessions",
-    "targets",
-    "tasks",
-    "to_stmf",
-    "status_before_wire",
-    "door_failed",
-];
 
 const RECORDINGS: &str = "fixtures/golden/kernel.jsonl.gz";
 
@@ -53,7 +42,7 @@ fn every_recorded_run_is_reproduced() {
     let mut failures = Vec::new();
     let mut excepted = 0;
     for recording in &recordings {
-        let difference = compare(recording, &FIELDS, &played(recording));
+        let difference = compare(recording, &SERVICE_FIELDS, &played(recording));
         let exception = EXCEPTIONS.iter().find(|(name, _)| *name == recording.file);
         let name = &recording.file;
         match (difference, exception) {
@@ -90,18 +79,18 @@ fn a_difference_is_noticed_and_told() {
         .find(|r| r.file == "001_register_ok")
         .unwrap();
     let mut outs = played(&recording);
-    assert_eq!(compare(&recording, &FIELDS, &outs), None);
+    assert_eq!(compare(&recording, &SERVICE_FIELDS, &outs), None);
     outs[2]["sessions"] = json!(1);
-    let told = compare(&recording, &FIELDS, &outs).expect("a difference");
+    let told = compare(&recording, &SERVICE_FIELDS, &outs).expect("a difference");
     assert!(told.starts_with("step 3, sessions:"), "{told}");
     outs.pop();
     assert_eq!(
-        compare(&recording, &FIELDS, &outs).as_deref(),
+        compare(&recording, &SERVICE_FIELDS, &outs).as_deref(),
         Some("ended before step 3 of 3")
     );
     let mut hanging = played(&recording);
     hanging[2]["hang"] = json!(true);
-    assert!(compare(&recording, &FIELDS, &hanging).is_some());
+    assert!(compare(&recording, &SERVICE_FIELDS, &hanging).is_some());
 }
 
 #[test]
@@ -161,7 +150,7 @@ fn the_program_plays_runs_from_standard_input() {
         if ending(&recording.steps.last().unwrap().out) == "goes on" {
             outs.pop();
         }
-        if let Some(difference) = compare(recording, &FIELDS, &outs) {
+        if let Some(difference) = compare(recording, &SERVICE_FIELDS, &outs) {
             panic!("{name}, {difference}\n  again: {}", again(name));
         }
     }

@@ -10,6 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use stmf_sim::kernel::play::Player;
 
+/// What is compared of each step of any run. A field that is not there counts as empty.
+pub const SERVICE_FIELDS: [&str; 9] = [
+    "result",
+    "upcalls",
+    "counters",
+    "sessions",
+    "targets",
+    "tasks",
+    "to_stmf",
+    "status_before_wire",
+    "door_failed",
+];
+
 /// One recorded run.
 #[derive(Deserialize)]
 pub struct Recording {
