@@ -151,7 +151,6 @@ impl MinimalLu {
         let small = piece == length && length <= SMALL_READ_MAX;
         if small && task.command.expected_length == task.command_length.get() {
             buffer.status_good_follows.set(true);
-            kernel.stmf().status_left_to_port(task);
         }
         kernel.stmf().transfer(task, buffer).await;
     }

@@ -131,12 +131,7 @@ impl SbdProvider {
 
     /// Removes a LU: its tasks are aborted first.
     pub async fn remove(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self
-            .lus
-            .borrow()
-            .get(&id)
-            .cloned()
-            .ok_or(LuError::Unknown)?;
+        let unit = self.known(id).ok_or(LuError::Unknown)?;
         kernel.stmf().deregister_lu(&unit.lu).await;
         self.lus.borrow_mut().remove(&id);
         Ok(())
@@ -144,12 +139,7 @@ impl SbdProvider {
 
     /// Serves the LU here from now on: the end of an import over the standby LU.
     pub async fn make_active(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self
-            .lus
-            .borrow()
-            .get(&id)
-            .cloned()
-            .ok_or(LuError::Unknown)?;
+        let unit = self.known(id).ok_or(LuError::Unknown)?;
         unit.unit.borrow_mut().become_active();
         kernel.stmf().lu_became_active(&unit.lu).await;
         Ok(())
@@ -158,12 +148,7 @@ impl SbdProvider {
     /// Gives the LU up (stmfLuStandby): it stays in transition until the peer tells that it
     /// serves it.
     pub async fn make_standby(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
-        let unit = self
-            .lus
-            .borrow()
-            .get(&id)
-            .cloned()
-            .ok_or(LuError::Unknown)?;
+        let unit = self.known(id).ok_or(LuError::Unknown)?;
         unit.unit.borrow_mut().begin_standby();
         kernel.stmf().lu_became_standby(&unit.lu).await;
         Ok(())
@@ -171,15 +156,12 @@ impl SbdProvider {
 
     /// sbd's own idea of the state of a LU, which is not always stmf's.
     pub fn access_state(&self, id: LuId) -> Option<AccessState> {
-        self.lus
-            .borrow()
-            .get(&id)
-            .map(|unit| unit.unit.borrow().access())
+        self.with_unit(id, |unit| unit.access())
     }
 
     /// Looks at a LU's device server, or changes it.
     pub fn with_unit<T>(&self, id: LuId, action: impl FnOnce(&mut LogicalUnit) -> T) -> Option<T> {
-        let unit = self.lus.borrow().get(&id).cloned()?;
+        let unit = self.known(id)?;
         let mut unit = unit.unit.borrow_mut();
         Some(action(&mut unit))
     }
@@ -199,9 +181,19 @@ impl SbdProvider {
         }
     }
 
+    fn known(&self, id: LuId) -> Option<Rc<SbdLu>> {
+        self.lus.borrow().get(&id).cloned()
+    }
+
     fn unit_of(&self, task: &Task) -> Option<Rc<SbdLu>> {
-        let lu = task.lu.as_ref()?;
-        self.lus.borrow().get(&lu.id).cloned()
+        self.known(task.lu.as_ref()?.id)
+    }
+
+    /// Lets a held command go.
+    fn forget_held(&self, task: &Rc<Task>) {
+        self.held
+            .borrow_mut()
+            .retain(|(held, _)| !Rc::ptr_eq(held, task));
     }
 }
 
@@ -284,23 +276,18 @@ impl LuProvider for SbdProvider {
 
     fn abort<'a>(&'a self, _: &'a Kernel, task: &'a Rc<Task>) -> Pending<'a, AbortOutcome> {
         Box::pin(async move {
-            self.held
-                .borrow_mut()
-                .retain(|(held, _)| !Rc::ptr_eq(held, task));
+            self.forget_held(task);
             take_progress(task);
             AbortOutcome::Done
         })
     }
 
     fn task_freed(&self, _: &Kernel, task: &Rc<Task>) {
-        self.held
-            .borrow_mut()
-            .retain(|(held, _)| !Rc::ptr_eq(held, task));
+        self.forget_held(task);
     }
 
     fn session_ended(&self, _: &Kernel, lu: &Rc<Lu>, session: &Rc<Session>) {
-        let unit = self.lus.borrow().get(&lu.id).cloned();
-        if let (Some(unit), Some(port)) = (unit, session.port.upgrade()) {
+        if let (Some(unit), Some(port)) = (self.known(lu.id), session.port.upgrade()) {
             let nexus = nexus_between(session, &port);
             let mut unit = unit.unit.borrow_mut();
             if unit.knows(&nexus) {
@@ -310,9 +297,7 @@ impl LuProvider for SbdProvider {
     }
 
     fn reset(&self, _: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
-        if let Some(unit) = self.lus.borrow().get(&lu.id) {
-            unit.unit.borrow_mut().reset(Some(by.id));
-        }
+        self.with_unit(lu.id, |unit| unit.reset(Some(by.id)));
     }
 
     fn peer_registered<'a>(
@@ -322,9 +307,7 @@ impl LuProvider for SbdProvider {
         callback_argument: &'a [u8],
     ) -> Pending<'a, ()> {
         Box::pin(async move {
-            let known = self.lus.borrow().get(&id).cloned();
-            if let Some(unit) = known {
-                unit.unit.borrow_mut().become_standby();
+            if self.with_unit(id, |unit| unit.become_standby()).is_some() {
                 return;
             }
             let Some(disk) = self.disks.disk(id, callback_argument) else {

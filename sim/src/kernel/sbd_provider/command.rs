@@ -158,9 +158,6 @@ impl SbdProvider {
             && task.command.expected_length == task.command_length.get();
         buffer.status_good_follows.set(small);
         set_progress(task, Progress::Read { transfer, length });
-        if small {
-            kernel.stmf().status_left_to_port(task);
-        }
         kernel.stmf().transfer(task, buffer).await;
     }
 

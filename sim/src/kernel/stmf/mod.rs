@@ -108,11 +108,6 @@ impl<'a> Stmf<'a> {
         self.state().tasks.borrow().len() as u64
     }
 
-    /// Whether the calling thread holds the stmf lock.
-    pub fn lock_held_by_caller(&self) -> bool {
-        self.state().lock.held_by_current()
-    }
-
     /// Registers a local port and begins to bring it online: the provider's `control` is called
     /// in a thread of stmf. While ALUA is on, the peer is told of a port that takes part in it.
     pub async fn register_port(&self, port: Rc<LocalPort>) -> Result<(), u64> {

@@ -4,7 +4,8 @@
 
 use super::Stmf;
 use super::types::*;
-use crate::scsi::{Sense, SenseKey, Status, opcode};
+use crate::scsi::reports::luns_to_bytes;
+use crate::scsi::{Sense, SenseKey, Status, be, opcode};
 use std::rc::Rc;
 use stmf_proxy::message::status::task_management;
 use stmf_proxy::message::{Body, Message, ScsiCommand};
@@ -51,15 +52,12 @@ impl Stmf<'_> {
         }
         match task.command.cdb.first() {
             Some(&opcode::INQUIRY) => {
-                let cdb = &task.command.cdb;
-                let allocation = u16::from_be_bytes([byte(cdb, 3), byte(cdb, 4)]);
-                self.answer_with_data(task, NO_LU_INQUIRY.to_vec(), usize::from(allocation))
+                let allocation = be(&task.command.cdb, 3, 2) as usize;
+                self.answer_with_data(task, NO_LU_INQUIRY.to_vec(), allocation)
                     .await
             }
             Some(&opcode::REPORT_LUNS) => {
-                let cdb = &task.command.cdb;
-                let bytes = [byte(cdb, 6), byte(cdb, 7), byte(cdb, 8), byte(cdb, 9)];
-                let allocation = u32::from_be_bytes(bytes) as usize;
+                let allocation = be(&task.command.cdb, 6, 4) as usize;
                 self.answer_with_data(task, self.report_luns(), allocation)
                     .await
             }
@@ -77,12 +75,7 @@ impl Stmf<'_> {
             .map(|lu| lu.number)
             .collect();
         numbers.sort_unstable();
-        let mut data = Vec::with_capacity(8 + 8 * numbers.len());
-        data.extend_from_slice(&(8 * numbers.len() as u32).to_be_bytes());
-        data.extend_from_slice(&[0; 4]);
-        numbers
-            .iter()
-            .for_each(|number| data.extend_from_slice(number));
+        let mut data = luns_to_bytes(&numbers);
         data.truncate(REPORT_LUNS_MAX);
         data
     }
@@ -181,8 +174,4 @@ impl Stmf<'_> {
             }),
         }
     }
-}
-
-fn byte(cdb: &[u8], index: usize) -> u8 {
-    cdb.get(index).copied().unwrap_or(0)
 }

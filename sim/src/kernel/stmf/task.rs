@@ -26,7 +26,6 @@ impl Stmf<'_> {
         let now = self.0.executor().now();
         let number = self.0.next_number();
         let task = Task::new(number, command, port, session.clone(), lu, now);
-        task.update(|flags| flags.known_to_port = true);
         self.state().tasks.borrow_mut().insert(number, task.clone());
         if let Some(lu) = &task.lu {
             lu.tasks.borrow_mut().insert(0, task.clone());
@@ -59,7 +58,6 @@ impl Stmf<'_> {
             return self.finished_twice(task);
         }
         if !flags.aborting {
-            task.update(|flags| flags.known_to_port = false);
             self.free(task);
         }
     }
@@ -106,21 +104,13 @@ impl Stmf<'_> {
         if flags.aborting || flags.freed || flags.status_sent {
             return;
         }
-        task.update(|flags| {
-            flags.status_sent = true;
-            flags.known_to_lu = false;
-        });
+        task.update(|flags| flags.status_sent = true);
         task.status.set(status);
         *task.sense.borrow_mut() = sense.to_vec();
         let port = task.port.clone();
         if port.provider.send_status(self.0, task).await != 0 {
             self.abort_task(task);
         }
-    }
-
-    /// The port sends status GOOD itself after the last transfer: the LU is done with the task.
-    pub(crate) fn status_left_to_port(&self, task: &Rc<Task>) {
-        task.update(|flags| flags.known_to_lu = false);
     }
 
     fn work(&self, task: &Rc<Task>, work: Work) {
@@ -164,7 +154,6 @@ impl Stmf<'_> {
         }
         match &task.lu {
             Some(lu) if !self.is_own_command(task) => {
-                task.update(|flags| flags.known_to_lu = true);
                 let lu = lu.clone();
                 lu.provider.new_task(self.0, task, initial).await;
             }
@@ -178,13 +167,11 @@ impl Stmf<'_> {
             while lu.provider.abort(self.0, task).await == AbortOutcome::Busy {
                 self.0.executor().sleep(ABORT_AGAIN_AFTER).await;
             }
-            task.update(|flags| flags.known_to_lu = false);
         }
         let port = task.port.clone();
         while port.provider.abort(self.0, task).await == AbortOutcome::Busy {
             self.0.executor().sleep(ABORT_AGAIN_AFTER).await;
         }
-        task.update(|flags| flags.known_to_port = false);
         self.free(task);
     }
 

@@ -320,13 +320,9 @@ pub(crate) enum Work {
     Abort,
 }
 
-/// Which parts of the system know a task.
+/// How far a task has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TaskFlags {
-    /// The LU provider has it.
-    pub known_to_lu: bool,
-    /// The port provider has it.
-    pub known_to_port: bool,
     /// It is being aborted.
     pub aborting: bool,
     /// Its status is on the way to the initiator.
@@ -366,7 +362,7 @@ pub struct Task {
     pub started: Time,
     /// The id under which it is proxied; 0 while it is not.
     pub proxy_msgid: Cell<u64>,
-    /// Who knows it.
+    /// How far it has come.
     pub flags: Cell<TaskFlags>,
     /// Bytes moved to or from the initiator so far.
     pub transferred: Cell<u32>,
