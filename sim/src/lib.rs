@@ -8,4 +8,5 @@ pub mod kernel;
 pub mod report;
 pub mod scsi;
 pub mod service;
+pub mod view;
 pub mod world;

@@ -5,6 +5,7 @@
 mod demo;
 mod kernel;
 mod msg;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +25,9 @@ enum Command {
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
     Msg(msg::Arguments),
+    /// Recorded traces: look at them, replay them, cut them down.
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
 }
 
 fn main() -> ExitCode {
@@ -31,5 +35,6 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Kernel(command) => kernel::run(command),
         Command::Msg(arguments) => msg::run(arguments),
+        Command::Trace(command) => trace::run(command),
     }
 }
