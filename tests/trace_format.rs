@@ -150,6 +150,13 @@ fn events(message: &[u8]) -> Vec<Event<'_>> {
             outcome: Ok(()),
         },
         Event::Choices(&[1, 2, 3]),
+        Event::Operation {
+            operation: 4,
+            steps: 9,
+            ended: 2,
+            text: "{\"break\":{\"one\":0,\"other\":1}}",
+            data: b"data",
+        },
     ]
 }
 
@@ -232,6 +239,7 @@ fn version_1_stays_readable() {
                 | Event::Received { .. }
                 | Event::Command { .. }
                 | Event::CommandDone { .. }
+                | Event::Operation { .. }
         );
         assert_eq!(entry.record.cut.is_some(), has_data);
         if !has_data {

@@ -21,7 +21,8 @@ struct Lines(Vec<(TraceHash, String)>);
 impl Sink for Lines {
     fn record(&mut self, record: &Record<'_>) {
         let line = format!("{} {:?} {:?}", record.time, record.node, record.event);
-        self.0.push((record.hash, line));
+        let hash = TraceHash(record.hash.unwrap_or_default());
+        self.0.push((hash, line));
     }
 }
 

@@ -4,7 +4,10 @@
 
 pub mod demo;
 pub mod executor;
+pub mod field;
+pub mod findings;
 pub mod kernel;
+pub mod relays;
 pub mod report;
 pub mod scsi;
 pub mod service;

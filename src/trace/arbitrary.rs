@@ -216,6 +216,13 @@ pub fn event(kind: u8, from: &Ingredients) -> Event<'_> {
             outcome,
         },
         EventKind::Choices => Event::Choices(bulk),
+        EventKind::Operation => Event::Operation {
+            operation: number,
+            steps: session,
+            ended: tag,
+            text,
+            data: bulk,
+        },
     }
 }
 

@@ -266,6 +266,20 @@ pub enum Event<'a> {
     },
     /// A piece of the choices that a simulated run was made of, in the simulator's own form.
     Choices(&'a [u8]),
+    /// Something was done to a simulated world from outside: what its replay does again. It is
+    /// told before it is done.
+    Operation {
+        /// Tells the operations of a world apart, from 1.
+        operation: u64,
+        /// How many steps of the world's own threads came before it since the clock last moved.
+        steps: u64,
+        /// How many operations had ended before it began.
+        ended: u64,
+        /// What was done, in the simulator's own form; at most 65,535 bytes.
+        text: &'a str,
+        /// Data that goes with it: what is written, a message.
+        data: &'a [u8],
+    },
     /// An event of a kind that a later minor version has and this one does not know.
     Other {
         /// The number of the kind.
@@ -366,6 +380,7 @@ impl Event<'_> {
             Event::PortRemoved { .. } => EventKind::PortRemoved,
             Event::LuOperation { .. } => EventKind::LuOperation,
             Event::Choices(_) => EventKind::Choices,
+            Event::Operation { .. } => EventKind::Operation,
             Event::Other { kind, .. } => return *kind,
         };
         kind.number()
@@ -398,6 +413,7 @@ impl<'a> Event<'a> {
             | Event::Step(text)
             | Event::Panic { reason: text, .. } => text.as_bytes(),
             Event::Choices(bytes) => bytes,
+            Event::Operation { data, .. } => data,
             Event::Other { bulk, .. } => bulk,
             _ => &[],
         }

@@ -45,11 +45,12 @@ pub enum EventKind {
     PortRemoved = 33,
     LuOperation = 34,
     Choices = 35,
+    Operation = 36,
 }
 
 impl EventKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [EventKind; 36] = [
+    pub const ALL: [EventKind; 37] = [
         EventKind::Upcall,
         EventKind::UpcallDone,
         EventKind::Post,
@@ -86,6 +87,7 @@ impl EventKind {
         EventKind::PortRemoved,
         EventKind::LuOperation,
         EventKind::Choices,
+        EventKind::Operation,
     ];
 
     /// The kind with this number.
@@ -137,6 +139,7 @@ impl EventKind {
             EventKind::PortRemoved => "port-removed",
             EventKind::LuOperation => "lu-operation",
             EventKind::Choices => "choices",
+            EventKind::Operation => "operation",
         }
     }
 

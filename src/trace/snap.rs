@@ -76,9 +76,9 @@ impl<'a> Kept<'a> {
                     Some(data) => (data.range, false),
                 }
             }
-            Event::Command { data, .. } | Event::CommandDone { data, .. } => {
-                (keep..data.len(), false)
-            }
+            Event::Command { data, .. }
+            | Event::CommandDone { data, .. }
+            | Event::Operation { data, .. } => (keep..data.len(), false),
             Event::Sent { bytes, .. } | Event::Received { bytes, .. } => (0..bytes.len(), false),
             _ => return whole,
         };

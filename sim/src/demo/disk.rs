@@ -4,13 +4,15 @@
 //! The file is opened for reading only; what the nodes write stays in memory.
 
 use super::{Settings, Sha256Digest};
-use crate::kernel::sbd::{Disk, FileStore, SharedDisk};
+use crate::kernel::sbd::{Content, Disk, FileStore, SharedDisk};
 use crate::report;
 use crate::world::random::Random;
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Bytes of a block.
 pub const BLOCK: u32 = 512;
@@ -111,7 +113,14 @@ pub(super) fn open(source: &Source, seed: u64) -> Result<Image, DiskError> {
     let sha256 = digest(&file).map_err(failed)?;
     let store = FileStore::new(file, BLOCK).map_err(failed)?;
     let padding = store.padding();
-    let disk = Disk::shared(store);
+    let content = match source {
+        Source::Made { .. } => Content::Made { seed },
+        Source::File(path) => Content::File {
+            name: path.display().to_string(),
+            sha256: stmf_proxy::message::hex::encode(&sha256),
+        },
+    };
+    let disk = Rc::new(RefCell::new(Disk::new(store).with_content(content)));
     let size = disk.borrow().size();
     Ok(Image {
         disk,

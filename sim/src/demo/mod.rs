@@ -143,6 +143,10 @@ impl RelayProgram for Shared {
     fn start(&self, host: crate::world::Host) {
         self.0.start(host);
     }
+
+    fn name(&self) -> Option<String> {
+        self.0.name()
+    }
 }
 
 /// A SHA-256 digest.

@@ -21,7 +21,7 @@ pub use choice::{ChoiceKind, Choices, FirstChoice};
 pub use report::{BlockedThread, Holder};
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -101,6 +101,8 @@ struct LockRecord {
 struct Group {
     name: String,
     alive: bool,
+    /// Its threads stand outside of what is simulated.
+    outside: bool,
 }
 
 #[derive(Default)]
@@ -108,6 +110,8 @@ struct State {
     slots: Vec<Slot>,
     free: Vec<u32>,
     ready: Vec<ThreadId>,
+    /// Threads of outside groups that are ready, in the order in which they became so.
+    ready_outside: VecDeque<ThreadId>,
     timers: BTreeMap<(Time, u64), Timer>,
     timer_sequence: u64,
     locks: Vec<LockRecord>,
@@ -126,6 +130,7 @@ struct Shared {
     now: Cell<Time>,
     current: Cell<Option<ThreadId>>,
     steps: Cell<u64>,
+    steps_at_this_time: Cell<u64>,
     choices: RefCell<Box<dyn Choices>>,
 }
 
@@ -141,6 +146,7 @@ impl Executor {
             now: Cell::new(Time::ZERO),
             current: Cell::new(None),
             steps: Cell::new(0),
+            steps_at_this_time: Cell::new(0),
             choices: RefCell::new(choices),
         }))
     }
@@ -153,6 +159,12 @@ impl Executor {
     /// How often a thread was given the processor so far.
     pub fn steps(&self) -> u64 {
         self.0.steps.get()
+    }
+
+    /// How often a thread that is not outside was given the processor since the clock last
+    /// moved. With the time it says when something was done from outside.
+    pub fn steps_at_this_time(&self) -> u64 {
+        self.0.steps_at_this_time.get()
     }
 
     /// Asks the oracle for one of `alternatives` (at least 1); the answer is below it.
@@ -170,10 +182,23 @@ impl Executor {
 
     /// A new group of threads, called `name` in reports.
     pub fn new_group(&self, name: impl Into<String>) -> GroupId {
+        self.add_group(name.into(), false)
+    }
+
+    /// A group whose threads stand outside of what is simulated and act on it: those of a
+    /// scenario. Whenever one of them is ready it runs at once, before any other thread and in
+    /// the order in which they became ready, and the oracle is not asked. So a run depends on
+    /// *when* something was done from outside and not on how the scenario came to do it.
+    pub fn new_outside_group(&self, name: impl Into<String>) -> GroupId {
+        self.add_group(name.into(), true)
+    }
+
+    fn add_group(&self, name: String, outside: bool) -> GroupId {
         let mut state = self.0.state.borrow_mut();
         state.groups.push(Group {
-            name: name.into(),
+            name,
             alive: true,
+            outside,
         });
         GroupId(state.groups.len() as u32 - 1)
     }
@@ -217,7 +242,7 @@ impl Executor {
             ready: true,
             waiting: None,
         });
-        state.ready.push(id);
+        state.push_ready(id, group);
         Some(id)
     }
 
@@ -273,20 +298,28 @@ impl Executor {
         {
             entry.ready = true;
             entry.waiting = None;
-            state.ready.push(thread);
+            let group = entry.group;
+            state.push_ready(thread, group);
         }
     }
 
-    /// Lets one ready thread, chosen by the oracle, run until it blocks. False if none is ready.
+    /// Lets one ready thread run until it blocks: one from outside, or else one that the oracle
+    /// chooses. False if none is ready.
     pub fn step(&self) -> bool {
         let (thread, mut body) = loop {
-            let ready = self.0.state.borrow().ready.len() as u64;
-            if ready == 0 {
-                return false;
-            }
-            let chosen = self.choose(ChoiceKind::Schedule, ready) as usize;
+            let outside = self.0.state.borrow_mut().ready_outside.pop_front();
+            let (thread, from_outside) = match outside {
+                Some(thread) => (thread, true),
+                None => {
+                    let ready = self.0.state.borrow().ready.len() as u64;
+                    if ready == 0 {
+                        return false;
+                    }
+                    let chosen = self.choose(ChoiceKind::Schedule, ready) as usize;
+                    (self.0.state.borrow_mut().ready.remove(chosen), false)
+                }
+            };
             let mut state = self.0.state.borrow_mut();
-            let thread = state.ready.remove(chosen);
             // An entry may be stale: its thread was ended with its group.
             if let Some(entry) = state.thread_mut(thread) {
                 entry.ready = false;
@@ -295,6 +328,10 @@ impl Executor {
                     .body
                     .take()
                     .expect("a thread that is not running has a body");
+                if !from_outside {
+                    let steps = &self.0.steps_at_this_time;
+                    steps.set(steps.get() + 1);
+                }
                 break (thread, body);
             }
         };
@@ -345,6 +382,7 @@ impl Executor {
     pub fn advance(&self, time: Time) {
         if time > self.now() {
             self.0.now.set(time);
+            self.0.steps_at_this_time.set(0);
         }
         loop {
             let due = {
@@ -449,6 +487,13 @@ impl Executor {
 }
 
 impl State {
+    fn push_ready(&mut self, thread: ThreadId, group: GroupId) {
+        match self.groups[group.0 as usize].outside {
+            true => self.ready_outside.push_back(thread),
+            false => self.ready.push(thread),
+        }
+    }
+
     fn thread(&self, id: ThreadId) -> Option<&Thread> {
         let slot = self.slots.get(id.slot as usize)?;
         if slot.generation == id.generation {

@@ -18,6 +18,7 @@ pub mod stmf;
 pub mod transport_id;
 
 use crate::executor::{Executor, GroupId};
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
 use std::rc::Rc;
@@ -25,7 +26,8 @@ use stmf_proxy::message::{Dialect, Message};
 use stmf_proxy::time::Time;
 
 /// Which mistakes the kernel makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// As the real one, traps and all.
     #[default]
@@ -35,19 +37,45 @@ pub enum Profile {
 }
 
 /// What a kernel is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct KernelConfig {
     /// The kernel's name in reports, as "node 0".
+    #[serde(skip)]
     pub name: String,
     /// Which mistakes it makes.
     pub profile: Profile,
     /// The dialect of its messages.
+    #[serde(with = "dialect")]
     pub dialect: Dialect,
     /// Whether READs on the standby path are proxied (the tunable of some kernels turns it off).
     pub proxy_reads: bool,
     /// The proxy service is all there is of the node: stmf takes every command to its LU, and
     /// what the peer says to it goes nowhere. So were the recordings of the active side made.
     pub service_alone: bool,
+}
+
+/// A dialect by its name.
+mod dialect {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use stmf_proxy::message::Dialect;
+
+    pub(super) fn serialize<S: Serializer>(
+        dialect: &Dialect,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(dialect.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Dialect, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        [Dialect::Current, Dialect::Y2009]
+            .into_iter()
+            .find(|dialect| dialect.name() == name)
+            .ok_or_else(|| D::Error::custom(format!("no dialect is called {name:?}")))
+    }
 }
 
 impl Default for KernelConfig {
@@ -101,6 +129,13 @@ pub enum KernelEvent<'a> {
         bytes: &'a [u8],
         /// How the ioctl returns.
         outcome: Result<(), stmf_proxy::status::Errno>,
+    },
+    /// sbd made a LU, took one away, or moved one between its states.
+    LuAccess {
+        /// The LU's id.
+        lu: stmf::types::LuId,
+        /// What it is now; in transition counts as standby.
+        access: stmf_proxy::trace::LuAccess,
     },
     /// A posted message was handed to stmf.
     ToStmf(&'a Message),

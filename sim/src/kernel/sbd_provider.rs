@@ -7,9 +7,9 @@
 
 mod command;
 
-use super::Kernel;
 use super::sbd::{Config, Environment, LogicalUnit, Nexus, SharedDisk};
 use super::stmf::types::*;
+use super::{Kernel, KernelEvent};
 use crate::scsi::reports::TargetPortGroup;
 use command::{
     Progress, admit, nexus_between, nexus_of, progress_cell, send, set_progress, take_progress,
@@ -17,6 +17,8 @@ use command::{
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use stmf_proxy::status::Errno;
+use stmf_proxy::trace::LuAccess;
 
 pub use super::sbd::AccessState;
 
@@ -41,6 +43,17 @@ pub enum LuError {
     /// EINVAL.
     #[error("the disk makes no LU: {0}")]
     Disk(super::sbd::ConfigError),
+}
+
+impl LuError {
+    /// What an ioctl of the disk provider's device returns for it.
+    pub fn errno(&self) -> Errno {
+        match self {
+            LuError::Unknown => Errno::ENOENT,
+            LuError::Exists => Errno::EALREADY,
+            LuError::Disk(_) => Errno::EINVAL,
+        }
+    }
 }
 
 struct SbdLu {
@@ -86,6 +99,11 @@ impl SbdProvider {
         }
         let provider: Rc<dyn LuProvider> = self.clone();
         let lu = self.make(kernel, provider, id, callback_argument, disk, active)?;
+        let access = match active {
+            true => LuAccess::Active,
+            false => LuAccess::Standby,
+        };
+        kernel.tell(KernelEvent::LuAccess { lu: id, access });
         kernel.stmf().register_lu(lu).await;
         Ok(())
     }
@@ -134,6 +152,8 @@ impl SbdProvider {
         let unit = self.known(id).ok_or(LuError::Unknown)?;
         kernel.stmf().deregister_lu(&unit.lu).await;
         self.lus.borrow_mut().remove(&id);
+        let access = LuAccess::Gone;
+        kernel.tell(KernelEvent::LuAccess { lu: id, access });
         Ok(())
     }
 
@@ -141,6 +161,8 @@ impl SbdProvider {
     pub async fn make_active(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
         let unit = self.known(id).ok_or(LuError::Unknown)?;
         unit.unit.borrow_mut().become_active();
+        let access = LuAccess::Active;
+        kernel.tell(KernelEvent::LuAccess { lu: id, access });
         kernel.stmf().lu_became_active(&unit.lu).await;
         Ok(())
     }
@@ -150,6 +172,8 @@ impl SbdProvider {
     pub async fn make_standby(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
         let unit = self.known(id).ok_or(LuError::Unknown)?;
         unit.unit.borrow_mut().begin_standby();
+        let access = LuAccess::Standby;
+        kernel.tell(KernelEvent::LuAccess { lu: id, access });
         kernel.stmf().lu_became_standby(&unit.lu).await;
         Ok(())
     }
@@ -307,7 +331,12 @@ impl LuProvider for SbdProvider {
         callback_argument: &'a [u8],
     ) -> Pending<'a, ()> {
         Box::pin(async move {
+            let told = KernelEvent::LuAccess {
+                lu: id,
+                access: LuAccess::Standby,
+            };
             if self.with_unit(id, |unit| unit.become_standby()).is_some() {
+                kernel.tell(told);
                 return;
             }
             let Some(disk) = self.disks.disk(id, callback_argument) else {
@@ -325,7 +354,10 @@ impl LuProvider for SbdProvider {
                 disk,
                 false,
             ) {
-                Ok(lu) => kernel.stmf().register_lu(lu).await,
+                Ok(lu) => {
+                    kernel.tell(told);
+                    kernel.stmf().register_lu(lu).await;
+                }
                 Err(error) => kernel.warn(format!("the peer registers a LU: {error}")),
             }
         })

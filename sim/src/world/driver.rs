@@ -55,6 +55,7 @@ impl RelayMachine for Relay {
 pub struct StandardRelay {
     adjust: Rc<dyn Fn(&mut Config)>,
     settings: DoorSettings,
+    name: Option<&'static str>,
 }
 
 impl Default for StandardRelay {
@@ -62,11 +63,15 @@ impl Default for StandardRelay {
         StandardRelay {
             adjust: Rc::new(|_| {}),
             settings: DoorSettings::default(),
+            name: Some(StandardRelay::NAME),
         }
     }
 }
 
 impl StandardRelay {
+    /// What traces call the relay with default settings.
+    pub const NAME: &'static str = "standard";
+
     /// The relay with default settings.
     pub fn new() -> StandardRelay {
         StandardRelay::default()
@@ -75,12 +80,21 @@ impl StandardRelay {
     /// Changes the settings of the relay before it starts.
     pub fn adjusted(mut self, adjust: impl Fn(&mut Config) + 'static) -> StandardRelay {
         self.adjust = Rc::new(adjust);
+        self.name = None;
         self
     }
 
     /// Serves the door with these settings.
     pub fn with_door_settings(mut self, settings: DoorSettings) -> StandardRelay {
         self.settings = settings;
+        self.name = None;
+        self
+    }
+
+    /// Calls it so in traces: by a name under which [`crate::relays::by_name`] finds a relay with
+    /// these settings.
+    pub fn named(mut self, name: &'static str) -> StandardRelay {
+        self.name = Some(name);
         self
     }
 
@@ -115,6 +129,10 @@ impl RelayProgram for StandardRelay {
             Ok(relay) => self.start_machine(host, relay),
             Err(error) => refuse(&host, &error),
         }
+    }
+
+    fn name(&self) -> Option<String> {
+        self.name.map(String::from)
     }
 }
 

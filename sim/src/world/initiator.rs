@@ -2,7 +2,8 @@
 //! Initiators: hosts with sessions to ports of any node, that send commands and task management
 //! functions and wait for what comes back.
 
-use super::trace::{Event, InitiatorId, NodeId, Trace};
+use super::operation::{Movement, Operation, PathNumber, nanoseconds};
+use super::trace::{Event, InitiatorId, NodeId, Running, Trace};
 use crate::executor::Executor;
 use crate::executor::sync::Condition;
 use crate::kernel::Kernel;
@@ -33,6 +34,24 @@ pub enum Transfer<'a> {
     Write(&'a [u8]),
     /// These bytes go to the target with the command.
     WriteImmediate(&'a [u8]),
+}
+
+impl<'a> Transfer<'a> {
+    fn movement(self) -> Movement {
+        match self {
+            Transfer::None => Movement::None,
+            Transfer::Read(length) => Movement::Read(length),
+            Transfer::Write(_) => Movement::Write,
+            Transfer::WriteImmediate(_) => Movement::WriteImmediate,
+        }
+    }
+
+    fn data(self) -> &'a [u8] {
+        match self {
+            Transfer::None | Transfer::Read(_) => &[],
+            Transfer::Write(data) | Transfer::WriteImmediate(data) => data,
+        }
+    }
 }
 
 /// How a command ended, as its initiator sees it.
@@ -172,6 +191,8 @@ impl PortListener for Exchange {
                         initiator,
                         tag,
                         status: 0,
+                        residual_flags: residual_flags(residual).0,
+                        residual: residual_flags(residual).1,
                         sense: &[],
                         data: &read,
                     });
@@ -196,6 +217,8 @@ impl PortListener for Exchange {
                         initiator,
                         tag,
                         status,
+                        residual_flags: residual_flags(residual).0,
+                        residual: residual_flags(residual).1,
                         sense,
                         data: &data,
                     });
@@ -215,6 +238,16 @@ impl PortListener for Exchange {
     }
 }
 
+/// A residual as messages give it: flags and bytes.
+fn residual_flags(residual: Residual) -> (u8, u32) {
+    use stmf_proxy::message::status::residual_flags::{OVERFLOW, UNDERFLOW};
+    match residual {
+        Residual::None => (0, 0),
+        Residual::Over(bytes) => (OVERFLOW, bytes),
+        Residual::Under(bytes) => (UNDERFLOW, bytes),
+    }
+}
+
 /// A host that sends commands.
 #[derive(Clone)]
 pub struct Initiator(Rc<InitiatorInner>);
@@ -226,7 +259,7 @@ struct InitiatorInner {
 }
 
 impl Initiator {
-    pub(super) fn new(id: InitiatorId) -> Initiator {
+    pub(crate) fn new(id: InitiatorId) -> Initiator {
         Initiator(Rc::new(InitiatorInner {
             id,
             timeout: Cell::new(DEFAULT_TIMEOUT),
@@ -244,6 +277,11 @@ impl Initiator {
         self.0.timeout.set(timeout);
     }
 
+    /// The tag of its next command.
+    pub(crate) fn set_next_tag(&self, tag: Tag) {
+        self.0.next_tag.set(tag);
+    }
+
     /// Its name: a fibre channel port name.
     pub fn device_id(&self) -> DeviceId {
         fibre_channel_name(&format!("wwn.21000000000001{:02x}", self.0.id & 0xff))
@@ -258,12 +296,14 @@ impl Initiator {
 
     pub(super) fn path(
         &self,
+        number: PathNumber,
         kernel: Kernel,
         exchange: Rc<Exchange>,
         port: Rc<TargetPort>,
         session: Rc<Session>,
     ) -> Path {
         Path {
+            number,
             initiator: self.clone(),
             kernel,
             exchange,
@@ -288,6 +328,7 @@ pub(super) fn fibre_channel_name(name: &str) -> DeviceId {
 /// A session of an initiator with a port of a node.
 #[derive(Clone)]
 pub struct Path {
+    number: PathNumber,
     initiator: Initiator,
     kernel: Kernel,
     exchange: Rc<Exchange>,
@@ -301,6 +342,16 @@ impl Path {
         self.exchange.node
     }
 
+    /// Its number in the world.
+    pub fn number(&self) -> PathNumber {
+        self.number
+    }
+
+    /// The initiator.
+    pub fn initiator(&self) -> &Initiator {
+        &self.initiator
+    }
+
     /// The session.
     pub fn session(&self) -> &Rc<Session> {
         &self.session
@@ -309,15 +360,20 @@ impl Path {
     /// Sends a command to a logical unit and waits for its end.
     pub async fn command(&self, lun: [u8; 8], cdb: &[u8], transfer: Transfer<'_>) -> Reply {
         let expected = match transfer {
-            Transfer::None => 0,
             Transfer::Read(length) => length,
-            Transfer::Write(data) | Transfer::WriteImmediate(data) => {
-                u32::try_from(data.len()).unwrap_or(u32::MAX)
-            }
+            _ => u32::try_from(transfer.data().len()).unwrap_or(u32::MAX),
         };
         let tag = self.new_tag();
         let mut request = Request::new(tag, lun, cdb.to_vec(), expected);
         let mut written: &[u8] = &[];
+        let _running = self.operation(transfer.data(), || Operation::Command {
+            path: self.number,
+            tag,
+            lun,
+            cdb: cdb.to_vec(),
+            transfer: transfer.movement(),
+            timeout: nanoseconds(self.initiator.0.timeout.get()),
+        });
         if let Transfer::Write(data) | Transfer::WriteImmediate(data) = transfer {
             written = data;
             request = request.with_data(data.to_vec());
@@ -326,9 +382,11 @@ impl Path {
         self.exchange.tell(Event::Command {
             initiator: self.initiator.id(),
             tag,
+            session: self.session.id,
             lun,
-            cdb,
+            flags: request.command.flags,
             expected,
+            cdb,
             data: written,
         });
         self.submit(request, expected, false).await
@@ -337,9 +395,17 @@ impl Path {
     /// Sends a task management function, numbered as in messages, and waits for its end.
     pub async fn manage(&self, lun: [u8; 8], function: u8) -> Reply {
         let (initiator, tag) = (self.initiator.id(), self.new_tag());
+        let _running = self.operation(&[], || Operation::Manage {
+            path: self.number,
+            tag,
+            lun,
+            function,
+            timeout: nanoseconds(self.initiator.0.timeout.get()),
+        });
         self.exchange.tell(Event::Management {
             initiator,
             tag,
+            session: self.session.id,
             lun,
             function,
         });
@@ -349,10 +415,19 @@ impl Path {
 
     /// Ends the session; its commands are aborted.
     pub async fn logout(&self) {
+        let path = self.number;
+        let _running = self.operation(&[], || Operation::Logout { path });
         self.port.logout(&self.kernel, &self.session, true).await;
         let (initiator, session) = (self.initiator.id(), self.session.id);
         self.exchange
             .tell(Event::SessionClosed { initiator, session });
+    }
+
+    fn operation(&self, data: &[u8], operation: impl FnOnce() -> Operation) -> Running {
+        let exchange = &self.exchange;
+        exchange
+            .trace
+            .operation(&exchange.executor, data, operation)
     }
 
     fn new_tag(&self) -> Tag {

@@ -23,6 +23,7 @@
 //! | `network.rs` | byte streams between nodes, and what goes wrong with them |
 //! | `trace.rs`, `observer.rs` | what happens, in order, and its hash |
 //! | `choices.rs`, `random.rs`, `ratio.rs` | who decides |
+//! | `operation.rs` | what is done to a world, as values to do again |
 //! | `stuck.rs` | the report on a world in which nothing goes on |
 //!
 //! # A scenario
@@ -55,6 +56,7 @@ pub mod initiator;
 pub mod network;
 pub mod node;
 mod observer;
+pub mod operation;
 pub mod platform;
 pub mod random;
 mod ratio;
@@ -76,12 +78,14 @@ use crate::kernel::KernelConfig;
 use choices::Drawn;
 use network::{Network, NetworkConfig};
 use node::Surroundings;
+use operation::{Operation, Plan, SharedRecorder, Tapped};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::time::Time;
 use stuck::Progress;
-use trace::{Event, NodeId, Trace, TraceHash};
+use trace::{Event, NodeId, Record, Sink, Trace, TraceHash};
 
 /// How a world is made. Everything has a default: two nodes, seed 0, the relay of `stmf-proxy`.
 pub struct Builder {
@@ -89,9 +93,11 @@ pub struct Builder {
     seed: u64,
     nodes: NodeId,
     kernel: KernelConfig,
+    kernels: BTreeMap<NodeId, KernelConfig>,
     network: NetworkConfig,
     relay: Rc<dyn RelayProgram>,
     patience: Duration,
+    recorder: Option<SharedRecorder>,
 }
 
 impl Builder {
@@ -120,6 +126,18 @@ impl Builder {
         self
     }
 
+    /// What kernel one of the nodes boots first, in place of that.
+    pub fn kernel_of(mut self, node: NodeId, kernel: KernelConfig) -> Builder {
+        self.kernels.insert(node, kernel);
+        self
+    }
+
+    /// Writes the run down from its very beginning.
+    pub fn recorder(mut self, recorder: SharedRecorder) -> Builder {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// How bytes travel.
     pub fn network(mut self, network: NetworkConfig) -> Builder {
         self.network = network;
@@ -141,31 +159,47 @@ impl Builder {
 
     /// Makes the world and boots its nodes.
     pub fn build(self) -> World {
-        let choices = self
-            .choices
-            .unwrap_or_else(|| Box::new(Drawn::new(self.seed)));
+        let plan = self.plan();
+        let trace = Trace::new();
+        let clock = Rc::new(Cell::new(Time::ZERO));
+        if let Some(recorder) = &self.recorder {
+            recorder.borrow_mut().begin(&plan);
+            trace.set_recorder(recorder.clone());
+        }
+        let choices: Box<dyn Choices> = match (self.choices, self.recorder) {
+            (None, _) => Box::new(Drawn::new(self.seed)),
+            (Some(oracle), None) => oracle,
+            // What does not follow from a seed is written down.
+            (Some(oracle), Some(recorder)) => Box::new(Tapped {
+                oracle,
+                recorder,
+                now: clock.clone(),
+            }),
+        };
         let executor = Executor::new(choices);
         let group = executor.new_group("world");
-        let trace = Trace::new();
+        trace.add_sink(Rc::new(RefCell::new(ClockSink(clock))));
         let progress = Rc::new(RefCell::new(Progress::default()));
         trace.add_sink(progress.clone());
         let network = Network::new(&executor, group, trace.clone(), self.network);
         let around = Surroundings {
             executor: executor.clone(),
             world: group,
-            trace,
             network,
-            disks: Disks::default(),
+            disks: Disks::new(&executor, &trace),
+            trace,
             handles: Rc::new(Cell::new(0)),
+            paths: Rc::new(Cell::new(0)),
         };
         let node = |id: NodeId| {
             let ids = (id, id ^ 1);
-            Node::new(ids, around.clone(), self.kernel.clone(), self.relay.clone())
+            let kernel = plan.kernel_of(id).clone();
+            Node::new(ids, around.clone(), kernel, self.relay.clone())
         };
         let nodes: Vec<Rc<Node>> = (0..self.nodes).map(node).collect();
-        nodes.iter().for_each(|node| node.boot());
+        nodes.iter().for_each(|node| node.start_kernel());
         let inner = Rc::new(Inner {
-            scenario: executor.new_group("scenario"),
+            scenario: executor.new_outside_group("scenario"),
             around,
             nodes,
             initiators: Cell::new(0),
@@ -174,6 +208,30 @@ impl Builder {
         });
         let _root = Some(Rc::new(Root(inner.clone())));
         World { inner, _root }
+    }
+}
+
+impl Builder {
+    /// What the world is made of.
+    fn plan(&self) -> Plan {
+        Plan {
+            nodes: self.nodes,
+            kernel: self.kernel.clone(),
+            kernels: self.kernels.clone(),
+            network: self.network.clone(),
+            relay: self.relay.name(),
+            patience: operation::nanoseconds(self.patience),
+            seed: self.choices.is_none().then_some(self.seed),
+        }
+    }
+}
+
+/// Knows when the last event was.
+struct ClockSink(Rc<Cell<Time>>);
+
+impl Sink for ClockSink {
+    fn record(&mut self, record: &Record<'_>) {
+        self.0.set(record.time);
     }
 }
 
@@ -218,9 +276,11 @@ impl World {
             seed: 0,
             nodes: 2,
             kernel: KernelConfig::default(),
+            kernels: BTreeMap::new(),
             network: NetworkConfig::default(),
             relay: Rc::new(StandardRelay::default()),
             patience: Duration::from_secs(200),
+            recorder: None,
         }
     }
 
@@ -285,10 +345,10 @@ impl World {
 
     /// Says in the trace that a step of the scenario begins.
     pub fn step(&self, what: &str) {
-        self.inner
-            .around
-            .trace
-            .record(self.now(), None, Event::Step(what));
+        let around = &self.inner.around;
+        let text = || Operation::Step { text: what.into() };
+        let _running = around.trace.operation(self.executor(), &[], text);
+        around.trace.record(self.now(), None, Event::Step(what));
     }
 
     /// Blocks the calling thread of a scenario for a while.
@@ -343,6 +403,7 @@ impl World {
                 }
             }
             if let Some(result) = result.take() {
+                self.ended(false);
                 return Ok(result);
             }
             let last = self.inner.progress.borrow().last();
@@ -355,9 +416,17 @@ impl World {
                 Some(time) if time <= end.max(self.inner.progress.borrow().last()) => {
                     executor.advance(time)
                 }
-                _ => return Err(Stuck::new(self, last)),
+                _ => {
+                    self.ended(true);
+                    return Err(Stuck::new(self, last));
+                }
             }
         }
+    }
+
+    fn ended(&self, stuck: bool) {
+        let trace = &self.inner.around.trace;
+        trace.operation(self.executor(), &[], || Operation::End { stuck });
     }
 
     /// Lets the world go on for a while with no scenario.

@@ -14,15 +14,19 @@
 mod wire;
 
 use super::Ratio;
-use super::trace::{ConnectionNumber, Event, NodeId, Trace};
+use super::operation::Operation;
+use super::trace::{ConnectionNumber, Event, NodeId, Running, Trace};
 use crate::executor::{Executor, GroupId};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use wire::{Happening, Inner, Listener, Segment, Side, Wire};
+use stmf_proxy::trace::ConnectionEnd;
+use wire::{Damage, Happening, Inner, Listener, Segment, Side, Wire};
 
 /// How bytes travel between two nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct NetworkConfig {
     /// The least time between sending and arrival. Default 200 us.
     pub latency: Duration,
@@ -70,13 +74,13 @@ pub enum End {
     NoAnswer,
 }
 
-impl End {
-    fn number(self) -> u8 {
-        match self {
-            End::Closed => 0,
-            End::Reset => 1,
-            End::Refused => 2,
-            End::NoAnswer => 3,
+impl From<End> for ConnectionEnd {
+    fn from(end: End) -> ConnectionEnd {
+        match end {
+            End::Closed => ConnectionEnd::Closed,
+            End::Reset => ConnectionEnd::Reset,
+            End::Refused => ConnectionEnd::Refused,
+            End::NoAnswer => ConnectionEnd::NoAnswer,
         }
     }
 }
@@ -130,6 +134,9 @@ impl Network {
 
     /// Changes how bytes travel from now on.
     pub fn set_config(&self, config: NetworkConfig) {
+        let _running = self.operation(|| Operation::SetNetwork {
+            config: config.clone(),
+        });
         *self.0.config.borrow_mut() = config;
     }
 
@@ -193,6 +200,7 @@ impl Network {
     /// Breaks every connection between two nodes: what is on its way is lost, and both ends hear
     /// of a reset at once.
     pub fn break_connections(&self, one: NodeId, other: NodeId) {
+        let _running = self.operation(|| Operation::Break { one, other });
         for number in self.0.between(one, other) {
             self.0.end(number, 0, End::Reset);
             self.0.end(number, 1, End::Reset);
@@ -202,6 +210,7 @@ impl Network {
     /// Breaks every connection between two nodes, and only `hears` learns of it: the other one
     /// goes on believing in a connection that is not there until it sends something.
     pub fn half_open(&self, hears: NodeId, other: NodeId) {
+        let _running = self.operation(|| Operation::HalfOpen { hears, other });
         for number in self.0.between(hears, other) {
             let side = usize::from(self.0.wires.borrow()[&number].sides[0].node != hears);
             self.0.end(number, side, End::Reset);
@@ -211,17 +220,42 @@ impl Network {
     /// Nothing arrives at `to` from `from` until [`Network::release`]; what is sent meanwhile
     /// arrives then. Both ways together are a partition.
     pub fn hold(&self, from: NodeId, to: NodeId) {
+        let _running = self.operation(|| Operation::Hold { from, to });
         self.0.held.borrow_mut().insert((from, to));
     }
 
     /// Lets what was held arrive.
     pub fn release(&self, from: NodeId, to: NodeId) {
+        let _running = self.operation(|| Operation::Release { from, to });
         self.0.held.borrow_mut().remove(&(from, to));
         let postponed = std::mem::take(&mut *self.0.postponed.borrow_mut());
         let now = self.0.executor.now();
         for happening in postponed {
             self.0.schedule(now, happening);
         }
+    }
+
+    /// Damages the next run of at least `at_least` bytes that is sent from one node to another:
+    /// its bit `bit` (of its length modulo) is turned over. Nothing below a relay notices, as
+    /// with a link that has no checksums worth the name.
+    pub fn damage(&self, from: NodeId, to: NodeId, at_least: usize, bit: u64) {
+        let _running = self.operation(|| Operation::Damage {
+            from,
+            to,
+            at_least,
+            bit,
+        });
+        self.0.damages.borrow_mut().push(Damage {
+            from,
+            to,
+            at_least: at_least.max(1),
+            bit,
+        });
+    }
+
+    fn operation(&self, operation: impl FnOnce() -> Operation) -> Running {
+        let inner = &self.0;
+        inner.trace.operation(&inner.executor, &[], operation)
     }
 
     /// A process has ended: the system closes what it had open, after what it had sent.
@@ -282,10 +316,12 @@ impl Connection {
         let Some(inner) = self.network.upgrade() else {
             return;
         };
-        let node = {
+        let (node, peer) = {
             let wires = inner.wires.borrow();
             match wires.get(&self.number) {
-                Some(wire) if wire.sides[self.side].open => wire.sides[self.side].node,
+                Some(wire) if wire.sides[self.side].open => {
+                    (wire.sides[self.side].node, wire.sides[1 - self.side].node)
+                }
                 _ => return,
             }
         };
@@ -295,7 +331,10 @@ impl Connection {
                 inner.tell(node, Event::Sent { connection, bytes });
             }
         }
-        let runs = runs.into_iter().filter(|bytes| !bytes.is_empty());
+        let runs = runs
+            .into_iter()
+            .filter(|bytes| !bytes.is_empty())
+            .map(|bytes| inner.damaged(node, peer, bytes));
         inner.push(self.number, 1 - self.side, runs.map(Segment::Bytes));
     }
 

@@ -4,11 +4,13 @@
 use super::initiator::{Exchange, Initiator, Path, fibre_channel_name};
 use super::network::Network;
 use super::observer::NodeObserver;
+use super::operation::{Operation, PathNumber};
 use super::platform::SimPlatform;
 use super::relay::{Host, RelayProgram};
-use super::trace::{Event, NodeId, Trace};
+use super::trace::{self, Event, LuOperation, NodeId, Trace};
 use crate::executor::sync::Promise;
 use crate::executor::{Executor, GroupId};
+use crate::kernel::doors::DoorFault;
 use crate::kernel::port::{DEFAULT_BUFFER_SIZE, TargetPort};
 use crate::kernel::sbd::SharedDisk;
 use crate::kernel::sbd_provider::{DiskSource, LuError, SbdProvider};
@@ -23,18 +25,36 @@ use stmf_proxy::message::{DeviceId, status};
 use stmf_proxy::proxy_door::{self, AluaState, Stmf};
 
 /// The disks that the nodes of a world share, by the id of the LU on each.
-#[derive(Clone, Default)]
-pub struct Disks(Rc<RefCell<BTreeMap<LuId, SharedDisk>>>);
+#[derive(Clone)]
+pub struct Disks {
+    disks: Rc<RefCell<BTreeMap<LuId, SharedDisk>>>,
+    executor: Executor,
+    trace: Trace,
+}
 
 impl Disks {
+    pub(super) fn new(executor: &Executor, trace: &Trace) -> Disks {
+        Disks {
+            disks: Rc::default(),
+            executor: executor.clone(),
+            trace: trace.clone(),
+        }
+    }
+
     /// Puts a disk where every node finds it.
     pub fn insert(&self, lu: LuId, disk: SharedDisk) {
-        self.0.borrow_mut().insert(lu, disk);
+        let told = || Operation::Disk {
+            lu,
+            size: disk.borrow().size(),
+            content: disk.borrow().content().cloned(),
+        };
+        let _running = self.trace.operation(&self.executor, &[], told);
+        self.disks.borrow_mut().insert(lu, disk);
     }
 
     /// The disk of a LU.
     pub fn get(&self, lu: LuId) -> Option<SharedDisk> {
-        self.0.borrow().get(&lu).cloned()
+        self.disks.borrow().get(&lu).cloned()
     }
 }
 
@@ -121,6 +141,8 @@ pub(super) struct Surroundings {
     pub(super) network: Network,
     pub(super) disks: Disks,
     pub(super) handles: Rc<Cell<u64>>,
+    /// How many paths there were.
+    pub(super) paths: Rc<Cell<PathNumber>>,
 }
 
 /// The session id that a node gives out first after each boot, unless told otherwise: kernels
@@ -208,21 +230,33 @@ impl Node {
 
     /// Gives the next boot another kernel.
     pub fn set_kernel_config(&self, config: KernelConfig) {
+        let (node, kernel) = (self.id, Box::new(config.clone()));
+        let _running = self.operation(|| Operation::SetKernel { node, kernel });
         *self.kernel_config.borrow_mut() = config;
     }
 
     /// Sets the session id that the node gives out first after each boot from now on.
     pub fn set_first_session_id(&self, id: u64) {
+        let (node, session) = (self.id, id);
+        let _running = self.operation(|| Operation::FirstSession { node, session });
         self.first_session.set(id);
     }
 
     /// Gives the next start of the relay another program.
     pub fn set_relay(&self, program: Rc<dyn RelayProgram>) {
+        let (node, relay) = (self.id, program.name());
+        let _running = self.operation(|| Operation::SetRelay { node, relay });
         *self.program.borrow_mut() = program;
     }
 
     /// Boots the node, if it is down: a fresh kernel without ports, LUs and relay.
     pub fn boot(&self) {
+        let node = self.id;
+        let _running = self.operation(|| Operation::Boot { node });
+        self.start_kernel();
+    }
+
+    pub(super) fn start_kernel(&self) {
         if self.is_up() {
             return;
         }
@@ -261,6 +295,8 @@ impl Node {
 
     /// Cuts the power: everything on the node is gone at once.
     pub fn power_off(&self) {
+        let node = self.id;
+        let _running = self.operation(|| Operation::PowerOff { node });
         if self.is_up() {
             self.tell(Event::PowerOff);
             self.go_down();
@@ -300,6 +336,8 @@ impl Node {
 
     /// Starts the relay, unless it runs.
     pub fn start_relay(&self) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::StartRelay { node });
         let mut running = self.running.borrow_mut();
         let running = running.as_mut().ok_or(NodeError::Down(self.id))?;
         if running
@@ -334,6 +372,8 @@ impl Node {
 
     /// Asks the relay to stop in order (SIGTERM).
     pub fn stop_relay(&self) {
+        let node = self.id;
+        let _running = self.operation(|| Operation::StopRelay { node });
         if let Some(relay) = self.relay() {
             relay.request_stop();
         }
@@ -341,6 +381,8 @@ impl Node {
 
     /// Ends the relay at once, wherever it stands (SIGKILL).
     pub fn kill_relay(&self) {
+        let node = self.id;
+        let _running = self.operation(|| Operation::KillRelay { node });
         if let Some(relay) = self.relay() {
             relay.exit();
         }
@@ -366,6 +408,12 @@ impl Node {
 
     /// Adds a target port; the answer is its number, from 0.
     pub async fn add_port(&self, config: PortConfig) -> Result<usize, NodeError> {
+        let _running = self.operation(|| Operation::AddPort {
+            node: self.id,
+            name: config.name.clone(),
+            alua: config.alua,
+            buffer_size: config.buffer_size,
+        });
         let (kernel, exchange, number) = {
             let running = self.running.borrow();
             let running = running.as_ref().ok_or(NodeError::Down(self.id))?;
@@ -379,25 +427,64 @@ impl Node {
         let name = name.unwrap_or_else(|| format!("wwn.50010000{:04x}{number:04x}", self.id));
         let name = fibre_channel_name(&name);
         let id = name.clone();
+        let (alua, buffer_size) = (config.alua, config.buffer_size);
         let added = self
-            .in_kernel("addition of a port", async move {
-                TargetPort::add(&kernel, id, config.alua, config.buffer_size, exchange).await
+            .kernel_thread("addition of a port", async move {
+                TargetPort::add(&kernel, id, alua, buffer_size, exchange).await
             })
             .await?;
         let port = added.map_err(NodeError::Refused)?;
+        self.tell(Event::PortAdded {
+            port: &name.ident,
+            alua,
+            buffer_size,
+        });
         let mut running = self.running.borrow_mut();
         let running = running.as_mut().ok_or(NodeError::WentDown(self.id))?;
         running.ports.push((name, port));
         Ok(number)
     }
 
+    /// Takes a port away from stmf. It keeps its number; fails with BUSY while it has sessions.
+    pub async fn remove_port(&self, port: usize) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::RemovePort { node, port });
+        let (kernel, name, target) = {
+            let running = self.running.borrow();
+            let running = running.as_ref().ok_or(NodeError::Down(node))?;
+            let port = running.ports.get(port);
+            let (name, target) = port.cloned().ok_or(NodeError::NoPort {
+                node,
+                port: running.ports.len(),
+            })?;
+            (running.kernel.clone(), name, target)
+        };
+        let remove = async move { target.remove(&kernel).await };
+        self.kernel_thread("removal of a port", remove)
+            .await?
+            .map_err(NodeError::Refused)?;
+        self.tell(Event::PortRemoved { port: &name.ident });
+        Ok(())
+    }
+
     /// Adds the LU of a disk of the world, as an administrator does.
     pub async fn add_lu(&self, lu: LuId, active: bool) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::AddLu { node, lu, active });
+        let operation = match active {
+            true => LuOperation::Create,
+            false => LuOperation::ImportStandby,
+        };
+        let result = self.add_lu_now(lu, active).await;
+        self.tell_lu_operation(lu, operation, result)
+    }
+
+    async fn add_lu_now(&self, lu: LuId, active: bool) -> Result<(), NodeError> {
         let disk = self.around.disks.get(lu).ok_or(NodeError::NoDisk)?;
         let (kernel, sbd) = self.parts()?;
         // What real kernels pass is the path of the disk's device.
         let argument = b"/dev/rdsk/c1t0d0s0".to_vec();
-        self.in_kernel("addition of a LU", async move {
+        self.kernel_thread("addition of a LU", async move {
             sbd.add(&kernel, lu, argument, disk, active).await
         })
         .await?
@@ -406,43 +493,74 @@ impl Node {
 
     /// Removes a LU from this node.
     pub async fn remove_lu(&self, lu: LuId) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::RemoveLu { node, lu });
         let (kernel, sbd) = self.parts()?;
         let remove = async move { sbd.remove(&kernel, lu).await };
-        self.in_kernel("removal of a LU", remove)
-            .await?
-            .map_err(NodeError::from)
+        let result = self.kernel_thread("removal of a LU", remove).await;
+        let result = result.and_then(|result| result.map_err(NodeError::from));
+        self.tell_lu_operation(lu, LuOperation::Delete, result)
     }
 
     /// Imports a LU over the standby one: this node serves it from now on.
     pub async fn import_lu(&self, lu: LuId) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::ImportLu { node, lu });
         let (kernel, sbd) = self.parts()?;
         let import = async move { sbd.make_active(&kernel, lu).await };
-        self.in_kernel("import of a LU", import)
-            .await?
-            .map_err(NodeError::from)
+        let result = self.kernel_thread("import of a LU", import).await;
+        let result = result.and_then(|result| result.map_err(NodeError::from));
+        self.tell_lu_operation(lu, LuOperation::Import, result)
     }
 
     /// Gives a LU up, with stmfLuStandby: it is in transition until the peer says that it serves
     /// it.
     pub async fn lu_standby(&self, lu: LuId) -> Result<(), NodeError> {
-        let platform = {
-            let running = self.running.borrow();
-            self.platform(running.as_ref().ok_or(NodeError::Down(self.id))?)
+        let node = self.id;
+        let _running = self.operation(|| Operation::LuStandby { node, lu });
+        let platform = self.process().ok_or(NodeError::Down(node))?;
+        let result = self
+            .operator(async move { Stmf::new(platform).set_lu_standby_async(lu).await })
+            .await;
+        let result = result.and_then(|result| result.map_err(NodeError::from));
+        self.tell_lu_operation(lu, LuOperation::MakeStandby, result)
+    }
+
+    /// Sets the ALUA state, as an administrator does with stmfSetAluaState. As a rule the relay
+    /// does that.
+    pub async fn set_alua_state(&self, enabled: bool, number: u32) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::SetAlua {
+            node,
+            enabled,
+            number,
+        });
+        let platform = self.process().ok_or(NodeError::Down(node))?;
+        let set = async move {
+            Stmf::new(platform)
+                .set_alua_state_async(enabled, number)
+                .await
         };
-        self.as_operator(async move { Stmf::new(platform).set_lu_standby_async(lu).await })
-            .await?
-            .map_err(NodeError::from)
+        self.operator(set).await?.map_err(NodeError::from)
     }
 
     /// The ALUA state, as stmfGetAluaState tells it.
     pub async fn alua_state(&self) -> Result<AluaState, NodeError> {
-        let platform = {
-            let running = self.running.borrow();
-            self.platform(running.as_ref().ok_or(NodeError::Down(self.id))?)
-        };
-        self.as_operator(async move { Stmf::new(platform).alua_state_async().await })
+        let node = self.id;
+        let _running = self.operation(|| Operation::GetAlua { node });
+        let platform = self.process().ok_or(NodeError::Down(node))?;
+        self.operator(async move { Stmf::new(platform).alua_state_async().await })
             .await?
             .map_err(NodeError::from)
+    }
+
+    /// Has something go wrong with the next calls of doors on this node.
+    pub fn fail_door_calls(&self, fault: DoorFault) -> Result<(), NodeError> {
+        let node = self.id;
+        let _running = self.operation(|| Operation::DoorFault { node, fault });
+        let kernel = self.kernel().ok_or(NodeError::Down(node))?;
+        kernel.doors().inject(fault);
+        Ok(())
     }
 
     /// Waits until ALUA is on, which is when the relay has found its peer; false if that takes
@@ -453,7 +571,8 @@ impl Node {
         let executor = &self.around.executor;
         let end = executor.now() + patience;
         loop {
-            if self.alua_state().await?.enabled {
+            let kernel = self.kernel().ok_or(NodeError::Down(self.id))?;
+            if kernel.stmf().alua().0 {
                 return Ok(true);
             }
             if executor.now() >= end {
@@ -465,10 +584,18 @@ impl Node {
 
     /// Opens a session of an initiator to a port.
     pub async fn login(&self, initiator: &Initiator, port: usize) -> Result<Path, NodeError> {
-        let (kernel, exchange, target, id) = {
+        let path = self.around.paths.get();
+        self.around.paths.set(path + 1);
+        let _running = self.operation(|| Operation::Login {
+            node: self.id,
+            port,
+            initiator: initiator.id(),
+            path,
+        });
+        let (kernel, exchange, port_name, target, id) = {
             let mut running = self.running.borrow_mut();
             let running = running.as_mut().ok_or(NodeError::Down(self.id))?;
-            let Some((_, target)) = running.ports.get(port) else {
+            let Some((port_name, target)) = running.ports.get(port) else {
                 return Err(NodeError::NoPort {
                     node: self.id,
                     port,
@@ -479,6 +606,7 @@ impl Node {
             (
                 running.kernel.clone(),
                 running.exchange.clone(),
+                port_name.clone(),
                 target.clone(),
                 id,
             )
@@ -488,18 +616,16 @@ impl Node {
             let (name, transport) = (initiator.device_id(), initiator.transport_id());
             async move { target.login(&kernel, id, name, transport).await }
         };
-        let session = self.in_kernel("login", login).await?;
+        let session = self.kernel_thread("login", login).await?;
         let number = session.as_ref().map_or(0, |session| session.id);
         self.tell(Event::SessionOpened {
             initiator: initiator.id(),
             session: number,
+            port: &port_name.ident,
+            name: &initiator.device_id().ident,
         });
-        Ok(initiator.path(
-            kernel,
-            exchange,
-            target,
-            session.map_err(NodeError::Refused)?,
-        ))
+        let session = session.map_err(NodeError::Refused)?;
+        Ok(initiator.path(path, kernel, exchange, target, session))
     }
 
     fn parts(&self) -> Result<(Kernel, Rc<SbdProvider>), NodeError> {
@@ -508,8 +634,46 @@ impl Node {
         Ok((running.kernel.clone(), running.sbd.clone()))
     }
 
-    /// Runs something in a thread of the kernel and waits for it.
+    fn operation(&self, operation: impl FnOnce() -> Operation) -> trace::Running {
+        self.around
+            .trace
+            .operation(&self.around.executor, &[], operation)
+    }
+
+    fn tell_lu_operation(
+        &self,
+        lu: LuId,
+        operation: LuOperation,
+        result: Result<(), NodeError>,
+    ) -> Result<(), NodeError> {
+        let outcome = match &result {
+            Ok(()) => Ok(()),
+            Err(NodeError::Lu(error)) => Err(error.errno().number()),
+            Err(NodeError::Library(error)) => Err(error.errno().map_or(0, |errno| errno.number())),
+            // Nobody was there to be asked, or to answer.
+            Err(_) => return result,
+        };
+        self.tell(Event::LuOperation {
+            lu,
+            operation,
+            outcome,
+        });
+        result
+    }
+
+    /// Runs something in a thread of the kernel and waits for it. A trace cannot hold what it
+    /// does: the run cannot be replayed.
     pub async fn in_kernel<T: 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<T, NodeError> {
+        let (node, what) = (self.id, name.to_string());
+        let _running = self.operation(|| Operation::Direct { node, what });
+        self.kernel_thread(name, work).await
+    }
+
+    async fn kernel_thread<T: 'static>(
         &self,
         name: &'static str,
         work: impl Future<Output = T> + 'static,
@@ -525,8 +689,18 @@ impl Node {
         self.in_group(group, name, work).await
     }
 
-    /// Runs something in the process in which an operator types commands, and waits for it.
+    /// Runs something in the process in which an operator types commands, and waits for it. A
+    /// trace cannot hold what it does: the run cannot be replayed.
     pub async fn as_operator<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<T, NodeError> {
+        let (node, what) = (self.id, "command".to_string());
+        let _running = self.operation(|| Operation::Direct { node, what });
+        self.operator(work).await
+    }
+
+    async fn operator<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
     ) -> Result<T, NodeError> {

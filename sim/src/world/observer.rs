@@ -119,6 +119,7 @@ impl Observer for NodeObserver {
                     outcome: outcome.map_err(Errno::number),
                 });
             }
+            KernelEvent::LuAccess { lu, access } => tell(Event::LuAccess { lu, access }),
             KernelEvent::Panicked(panic) => {
                 let trap = panic.trap.unwrap_or(0);
                 tell(Event::Panic {

@@ -16,7 +16,7 @@ use crate::executor::sync::Promise;
 use crate::kernel::Kernel;
 use crate::kernel::doors::{self, DoorReply, ProcessId, ServerThreads, attributes};
 use crate::kernel::pppt::{Command, Handle, Ioctl};
-use crate::kernel::sbd_provider::{LuError, SbdProvider};
+use crate::kernel::sbd_provider::SbdProvider;
 use crate::world::trace::{Event, NodeId, Trace};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -218,7 +218,7 @@ impl Platform for SimPlatform {
                 let event = Event::AluaState {
                     enabled: state.alua_state != 0,
                     number: state.alua_node.into(),
-                    errno: result.err().map_or(0, Errno::number),
+                    outcome: result.map_err(Errno::number),
                 };
                 self.0
                     .trace
@@ -238,10 +238,7 @@ impl Platform for SimPlatform {
                 let standby = async move { sbd.make_standby(&kernel, guid).await };
                 self.call("set of a LU to standby", standby)
                     .await
-                    .map_err(|error| match error {
-                        LuError::Unknown => Errno::ENOENT,
-                        LuError::Exists | LuError::Disk(_) => Errno::EINVAL,
-                    })
+                    .map_err(|error| error.errno())
             }
         }
     }

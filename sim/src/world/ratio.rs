@@ -2,10 +2,12 @@
 //! How often something happens: a ratio of integers, drawn from the world's choices.
 
 use crate::executor::{ChoiceKind, Executor};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// `numerator` times out of `denominator`, no floating point involved. Prints as `1/16`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Ratio {
     numerator: u32,
     denominator: u32,
@@ -44,6 +46,18 @@ impl Ratio {
                 executor.choose(kind, denominator) >= denominator - u64::from(numerator)
             }
         }
+    }
+}
+
+impl From<(u32, u32)> for Ratio {
+    fn from((numerator, denominator): (u32, u32)) -> Ratio {
+        Ratio::new(numerator, denominator)
+    }
+}
+
+impl From<Ratio> for (u32, u32) {
+    fn from(ratio: Ratio) -> (u32, u32) {
+        (ratio.numerator, ratio.denominator)
     }
 }
 

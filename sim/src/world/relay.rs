@@ -23,6 +23,12 @@ pub trait RelayProgram {
     /// Starts the process: makes its first threads with [`Host::spawn`] and returns. Everything
     /// that a process keeps lives in those threads, so that it is gone when the process dies.
     fn start(&self, host: Host);
+
+    /// What traces call the program, so that it can be started again in a replay
+    /// ([`crate::relays::by_name`] knows it); none if it has no name there.
+    fn name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What the system of a node gives to one process. Clones belong to the same process.

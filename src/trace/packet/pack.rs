@@ -81,6 +81,7 @@ pub(in crate::trace) fn size_bound(event: &Event<'_>) -> usize {
         Event::Command { cdb, .. } => cdb.len(),
         Event::CommandDone { sense, .. } => sense.len(),
         Event::PortAdded { port, .. } | Event::PortRemoved { port } => port.len(),
+        Event::Operation { text, .. } => text.len(),
         Event::Other { fields, .. } => fields.len(),
         _ => 0,
     };
@@ -334,6 +335,16 @@ fn pack_fields(event: &Event<'_>, out: &mut Fields<'_>) -> Told {
         Event::PortRemoved { port } => {
             out.short(port);
             told(0)
+        }
+        Event::Operation {
+            operation,
+            steps,
+            ended,
+            text,
+            ..
+        } => {
+            out.u64(steps).u64(ended).short(text.as_bytes());
+            told(operation)
         }
         Event::Other { number, fields, .. } => {
             out.fixed(fields);

@@ -282,6 +282,13 @@ fn unpack_event<'a>(
             outcome,
         },
         EventKind::Choices => Event::Choices(bulk),
+        EventKind::Operation => Event::Operation {
+            operation: number,
+            steps: fields.u64()?,
+            ended: fields.u64()?,
+            text: text(fields.short()?)?,
+            data: bulk,
+        },
     })
 }
 

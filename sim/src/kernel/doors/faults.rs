@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Faults of door calls that a scenario asks for. They hit before the server sees anything.
 
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use stmf_proxy::status::Errno;
 
 /// Something that goes wrong with the next calls through any door of the node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DoorFault {
     /// The calls fail.
     Errno {
         /// How they fail.
+        #[serde(with = "errno_number")]
         errno: Errno,
         /// How many of them.
         times: u64,
@@ -22,6 +25,20 @@ pub enum DoorFault {
         /// How many of them.
         times: u64,
     },
+}
+
+/// An errno by its number.
+mod errno_number {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use stmf_proxy::status::Errno;
+
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i32(errno.number())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
+        i32::deserialize(from).map(Errno::from_number)
+    }
 }
 
 impl DoorFault {

@@ -5,7 +5,7 @@
 //! node, so they are how a persistent reservation made with APTPL ("activate persist through
 //! power loss") gets from one node to the other at failover.
 
-use super::{PersistentState, Store, StoreError};
+use super::{Content, PersistentState, Store, StoreError};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -58,6 +58,7 @@ pub struct Disk {
     pub metadata: Metadata,
     faults: Vec<Fault>,
     faults_met: u64,
+    content: Option<Content>,
 }
 
 impl Disk {
@@ -65,6 +66,7 @@ impl Disk {
     pub fn new(store: impl Store + 'static) -> Disk {
         let metadata = Metadata::default();
         Disk {
+            content: store.content(),
             store: Box::new(store),
             metadata,
             faults: Vec::new(),
@@ -75,6 +77,17 @@ impl Disk {
     /// The same, to be shared by logical units.
     pub fn shared(store: impl Store + 'static) -> SharedDisk {
         Rc::new(RefCell::new(Disk::new(store)))
+    }
+
+    /// The same, known to hold this.
+    pub fn with_content(mut self, content: Content) -> Disk {
+        self.content = Some(content);
+        self
+    }
+
+    /// What it held before anything was written, if that can be said in a word.
+    pub fn content(&self) -> Option<&Content> {
+        self.content.as_ref()
     }
 
     /// Size in bytes.

@@ -46,7 +46,7 @@ mod unit;
 pub use disk::{Disk, Fault, FaultKind, Metadata, SharedDisk};
 pub use disposition::parameter_list_length;
 pub use persistent::{PersistentState, Registration, Reservation};
-pub use store::{FileStore, Fill, MemoryStore, Store, StoreError};
+pub use store::{Content, FileStore, Fill, MemoryStore, Store, StoreError};
 pub use unit::ConfigError;
 
 use crate::scsi::Completion;

@@ -6,6 +6,7 @@
 //! a file that may be somebody's own disk. Memory grows by what is written, in steps of 4 KiB,
 //! and is bounded by the size of the disk.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -50,6 +51,10 @@ pub trait Store {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
     /// Makes what was written lasting, as far as the store can.
     fn flush(&mut self) -> Result<(), StoreError>;
+    /// What it held at first, if that can be said in a word.
+    fn content(&self) -> Option<Content> {
+        None
+    }
 }
 
 const CHUNK: u64 = 4096;
@@ -118,25 +123,50 @@ fn check(offset: u64, length: usize, size: u64) -> Result<(), StoreError> {
 }
 
 /// What a byte is that was never written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fill {
     /// Zero.
     Zeros,
-    /// What the function says of its offset.
-    ByOffset(fn(u64) -> u8),
+    /// As on the disks that the recordings in the fixtures were made with: the byte at offset o
+    /// is `(o ^ (o >> 9)) & 0xff`, so that no two neighbouring blocks are alike.
+    Recorded,
 }
 
 impl Fill {
-    /// The content of the disks that the recordings in the fixtures were made with: the byte at
-    /// offset o is `(o ^ (o >> 9)) & 0xff`, so that no two neighbouring blocks are alike.
-    pub const RECORDED: Fill = Fill::ByOffset(|offset| (offset ^ (offset >> 9)) as u8);
+    /// As [`Fill::Recorded`].
+    pub const RECORDED: Fill = Fill::Recorded;
 
     fn read(self, offset: u64, out: &mut [u8]) {
         match self {
             Fill::Zeros => out.fill(0),
-            Fill::ByOffset(byte) => out.iter_mut().zip(offset..).for_each(|(b, o)| *b = byte(o)),
+            Fill::Recorded => {
+                let byte = |offset: u64| (offset ^ (offset >> 9)) as u8;
+                out.iter_mut().zip(offset..).for_each(|(b, o)| *b = byte(o));
+            }
         }
     }
+}
+
+/// What a disk holds before anything is written, in a word: enough to make it again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// [`Fill::Zeros`].
+    Zeros,
+    /// [`Fill::Recorded`].
+    Recorded,
+    /// Made from a seed, as the disk of the demonstration.
+    Made {
+        /// The seed.
+        seed: u64,
+    },
+    /// The bytes of a file, and zeros after it.
+    File {
+        /// Its name.
+        name: String,
+        /// SHA-256 of the whole disk, in hexadecimal.
+        sha256: String,
+    },
 }
 
 /// A disk in memory that holds only what was written.
@@ -180,6 +210,13 @@ impl Store for MemoryStore {
 
     fn flush(&mut self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn content(&self) -> Option<Content> {
+        Some(match self.fill {
+            Fill::Zeros => Content::Zeros,
+            Fill::Recorded => Content::Recorded,
+        })
     }
 }
 

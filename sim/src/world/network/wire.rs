@@ -77,7 +77,16 @@ pub(super) struct Listener {
     pub(super) accept: Accept,
 }
 
+/// A run of bytes that is to be damaged.
+pub(super) struct Damage {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
+    pub(super) at_least: usize,
+    pub(super) bit: u64,
+}
+
 pub(super) struct Inner {
+    pub(super) damages: RefCell<Vec<Damage>>,
     pub(super) executor: Executor,
     pub(super) trace: Trace,
     pub(super) config: RefCell<NetworkConfig>,
@@ -98,6 +107,7 @@ pub(super) struct Inner {
 impl Inner {
     pub(super) fn new(executor: &Executor, trace: Trace, config: NetworkConfig) -> Inner {
         Inner {
+            damages: RefCell::default(),
             executor: executor.clone(),
             trace,
             config: RefCell::new(config),
@@ -161,6 +171,28 @@ impl Inner {
             );
         }
         found
+    }
+
+    /// The bytes as they leave: damaged, if that was asked for.
+    pub(super) fn damaged(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Bytes {
+        let mut damages = self.damages.borrow_mut();
+        let place = damages.iter().position(|damage| {
+            (damage.from, damage.to) == (from, to) && damage.at_least <= bytes.len()
+        });
+        let Some(damage) = place.map(|place| damages.remove(place)) else {
+            return bytes;
+        };
+        let bit = damage.bit % (8 * bytes.len() as u64);
+        let mut bytes = bytes.to_vec();
+        let byte = (bit / 8) as usize;
+        bytes[byte] ^= 1 << (bit % 8);
+        let told = format!(
+            "bit {} of byte {byte} of {} was turned over",
+            bit % 8,
+            bytes.len()
+        );
+        self.tell(from, Event::Fault(&told));
+        bytes.into()
     }
 
     /// Puts something on its way to a side; what is given at once arrives at once.
@@ -279,7 +311,7 @@ impl Inner {
                 node,
                 Event::Disconnected {
                     connection: number,
-                    end: end.number(),
+                    end: end.into(),
                 },
             );
             endpoint

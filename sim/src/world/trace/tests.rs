@@ -10,7 +10,8 @@ struct Hashes(Vec<(u64, TraceHash)>);
 
 impl Sink for Hashes {
     fn record(&mut self, record: &Record<'_>) {
-        self.0.push((record.sequence, record.hash));
+        self.0
+            .push((record.sequence, TraceHash(record.hash.unwrap_or(0))));
     }
 }
 

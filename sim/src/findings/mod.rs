@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What went wrong in a run, by name: watchers that look at a world's events and tell a
+//! [`Finding`], each in a file of its own.
+//!
+//! They see what a trace shows and nothing else, so that a replay, a shrunk run and an explored
+//! one are judged alike. A watcher keeps bounded state and draws no conclusion that a sound pair
+//! of nodes could refute: where it says something, something is wrong.
+
+use crate::world::Stuck;
+use crate::world::trace::{NodeId, Record, Sink};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use stmf_proxy::time::Time;
+
+mod panics;
+
+/// The kinds of findings, as command lines name them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Kind {
+    /// Threads wait for each other for ever.
+    Deadlock,
+    /// Somebody waits, and nothing goes on.
+    Hang,
+    /// A node went down.
+    NodePanic,
+    /// Our own code panicked.
+    ProgramPanic,
+    /// An initiator read what was not written.
+    CorruptData,
+    /// A command had no status in time.
+    LostCommand,
+    /// A command was ended with what belonged to another one.
+    WrongAnswer,
+    /// A kernel dropped or refused a message that its peer had sent.
+    RefusedMessage,
+    /// A message that a door took never reached the peer, while the link stood.
+    LostMessage,
+    /// A kernel's call of its door came to nothing, and nothing made up for it.
+    FailedUpcall,
+    /// Messages about one object were posted in another order than they were sent.
+    Misordered,
+    /// A message was posted twice, or one that nobody had sent.
+    Invented,
+    /// A port of one node is not known to the other, though ALUA is on and the link stands.
+    PortMissing,
+    /// A port counts as registered that the peer has refused.
+    PortFalselyRegistered,
+    /// A LU is gone that nobody removed.
+    LuGone,
+    /// Both nodes take themselves for the same one.
+    SameNode,
+    /// Commands go the long way round though they need not.
+    SlowPath,
+    /// A relay cannot do its work.
+    RelayStopped,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 18] = [
+        Kind::Deadlock,
+        Kind::Hang,
+        Kind::NodePanic,
+        Kind::ProgramPanic,
+        Kind::CorruptData,
+        Kind::LostCommand,
+        Kind::WrongAnswer,
+        Kind::RefusedMessage,
+        Kind::LostMessage,
+        Kind::FailedUpcall,
+        Kind::Misordered,
+        Kind::Invented,
+        Kind::PortMissing,
+        Kind::PortFalselyRegistered,
+        Kind::LuGone,
+        Kind::SameNode,
+        Kind::SlowPath,
+        Kind::RelayStopped,
+    ];
+
+    /// The name: lower case, words joined by hyphens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Deadlock => "deadlock",
+            Kind::Hang => "hang",
+            Kind::NodePanic => "node-panic",
+            Kind::ProgramPanic => "program-panic",
+            Kind::CorruptData => "corrupt-data",
+            Kind::LostCommand => "lost-command",
+            Kind::WrongAnswer => "wrong-answer",
+            Kind::RefusedMessage => "refused-message",
+            Kind::LostMessage => "lost-message",
+            Kind::FailedUpcall => "failed-upcall",
+            Kind::Misordered => "misordered",
+            Kind::Invented => "invented",
+            Kind::PortMissing => "port-missing",
+            Kind::PortFalselyRegistered => "port-falsely-registered",
+            Kind::LuGone => "lu-gone",
+            Kind::SameNode => "same-node",
+            Kind::SlowPath => "slow-path",
+            Kind::RelayStopped => "relay-stopped",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn by_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that went wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// When it was noticed, in virtual time.
+    pub time: Time,
+    /// On which node, where it is one.
+    pub node: Option<NodeId>,
+    /// What happened, to whom, and why: a sentence that a storage engineer can act on. Without
+    /// the name of the kind.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.text)
+    }
+}
+
+impl From<&Stuck> for Finding {
+    fn from(stuck: &Stuck) -> Finding {
+        let kind = match stuck.is_deadlock() {
+            true => Kind::Deadlock,
+            false => Kind::Hang,
+        };
+        let text = stuck.to_string();
+        Finding {
+            kind,
+            time: stuck.time,
+            node: None,
+            text: text.strip_prefix("deadlock: ").unwrap_or(&text).to_string(),
+        }
+    }
+}
+
+/// Where watchers put what they find.
+pub type Found<'a> = &'a mut Vec<Finding>;
+
+/// Looks at the events of a run.
+pub trait Watcher {
+    /// Something happened.
+    fn event(&mut self, record: &Record<'_>, found: Found<'_>);
+    /// The run is over, at this time: what is still owed is overdue. Worlds are judged when
+    /// everything had time to come to rest.
+    fn end(&mut self, now: Time, found: Found<'_>);
+}
+
+/// The most findings of one run that are kept: the first ones tell the story.
+pub const MOST_FINDINGS: usize = 100;
+
+/// All watchers over one run, as a sink of its trace.
+pub struct Watch {
+    watchers: Vec<Box<dyn Watcher>>,
+    findings: Vec<Finding>,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch::new()
+    }
+}
+
+impl Watch {
+    /// Every watcher there is.
+    pub fn new() -> Watch {
+        Watch {
+            watchers: vec![Box::new(panics::Panics)],
+            findings: Vec::new(),
+        }
+    }
+
+    /// The same, to be given to a trace.
+    pub fn shared() -> Rc<RefCell<Watch>> {
+        Rc::new(RefCell::new(Watch::new()))
+    }
+
+    /// Adds what was found otherwise.
+    pub fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// What was found until now.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The run is over: everything that was found, in the order in which it was noticed.
+    pub fn finish(&mut self, now: Time) -> Vec<Finding> {
+        for watcher in &mut self.watchers {
+            watcher.end(now, &mut self.findings);
+        }
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.truncate(MOST_FINDINGS);
+        findings
+    }
+}
+
+impl Sink for Watch {
+    fn record(&mut self, record: &Record<'_>) {
+        for watcher in &mut self.watchers {
+            watcher.event(record, &mut self.findings);
+        }
+        self.findings.truncate(MOST_FINDINGS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_kinds_go_both_ways() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::by_name(kind.name()), Some(kind));
+        }
+        assert_eq!(Kind::by_name("nothing"), None);
+    }
+}
