@@ -28,6 +28,33 @@ pub fn by_name(name: &str) -> Option<Rc<dyn RelayProgram>> {
     found.map(|relay| (relay.make)())
 }
 
+/// A trace names a relay program that cannot be started.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UnknownRelay {
+    /// It has a name that is not in the list.
+    #[error(
+        "the trace was made with the relay {0:?}, which this version does not know; \
+         use the version that made it"
+    )]
+    Name(String),
+    /// It has none.
+    #[error(
+        "the trace was made with a relay that has no name, so it cannot be started again; \
+         give it a name in stmf_sim::relays and record anew"
+    )]
+    NoName,
+}
+
+/// The program that a trace names.
+///
+/// # Errors
+///
+/// If it is not in the list.
+pub fn find(name: Option<&str>) -> Result<Rc<dyn RelayProgram>, UnknownRelay> {
+    let name = name.ok_or(UnknownRelay::NoName)?;
+    by_name(name).ok_or_else(|| UnknownRelay::Name(name.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

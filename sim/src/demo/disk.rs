@@ -66,19 +66,25 @@ pub enum DiskError {
 }
 
 /// A disk to run with.
-pub(super) struct Image {
-    pub(super) disk: SharedDisk,
+pub struct Image {
+    /// The disk.
+    pub disk: SharedDisk,
     /// Where it came from, for people.
-    pub(super) description: String,
+    pub description: String,
     /// Size in bytes, with the padding.
-    pub(super) size: u64,
+    pub size: u64,
     /// Zero bytes after the end of the file.
-    pub(super) padding: u64,
+    pub padding: u64,
     /// Of all bytes, with the padding.
-    pub(super) sha256: Sha256Digest,
+    pub sha256: Sha256Digest,
 }
 
-pub(super) fn open(source: &Source, seed: u64) -> Result<Image, DiskError> {
+/// Makes or opens a disk; one that is made follows from the seed.
+///
+/// # Errors
+///
+/// [`DiskError`] if there is none to be had.
+pub fn open(source: &Source, seed: u64) -> Result<Image, DiskError> {
     let (file, path, description) = match source {
         Source::Made { size } => {
             check(*size)?;

@@ -167,6 +167,24 @@ impl Executor {
         self.0.steps_at_this_time.get()
     }
 
+    /// Whether a thread from outside is ready to run.
+    pub(crate) fn outside_is_ready(&self) -> bool {
+        !self.0.state.borrow().ready_outside.is_empty()
+    }
+
+    /// Lets the thread from outside run that became ready last, before those that wait longer.
+    pub(crate) fn step_newest_outside(&self) {
+        {
+            let mut state = self.0.state.borrow_mut();
+            if let Some(newest) = state.ready_outside.pop_back() {
+                state.ready_outside.push_front(newest);
+            } else {
+                return;
+            }
+        }
+        self.step();
+    }
+
     /// Asks the oracle for one of `alternatives` (at least 1); the answer is below it.
     pub fn choose(&self, kind: ChoiceKind, alternatives: u64) -> u64 {
         if alternatives <= 1 {

@@ -90,13 +90,12 @@ pub fn run(
     seed: u64,
     recorder: Option<SharedRecorder>,
 ) -> Run {
-    let mut builder = (failure.build)(variant).seed(seed);
+    let watch = Watch::shared();
+    let mut builder = (failure.build)(variant).seed(seed).sink(watch.clone());
     if let Some(recorder) = recorder {
         builder = builder.recorder(recorder);
     }
     let world = builder.build();
-    let watch = Watch::shared();
-    world.trace().add_sink(watch.clone());
     let scenario = failure.scenario;
     let ended = world.run(async move |world| {
         let result = scenario(world.clone()).await;

@@ -125,6 +125,17 @@ impl ChoiceLog {
         self.length
     }
 
+    /// Bytes that they take.
+    pub fn packed_length(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// Adds the choices of another log.
+    pub fn append(&mut self, other: &ChoiceLog) {
+        self.packed.extend_from_slice(&other.packed);
+        self.length += other.length;
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.length == 0

@@ -75,6 +75,7 @@ pub use stuck::Stuck;
 
 use crate::executor::{Choices, Executor, GroupId};
 use crate::kernel::KernelConfig;
+use crate::relays::UnknownRelay;
 use choices::Drawn;
 use network::{Network, NetworkConfig};
 use node::Surroundings;
@@ -98,6 +99,7 @@ pub struct Builder {
     relay: Rc<dyn RelayProgram>,
     patience: Duration,
     recorder: Option<SharedRecorder>,
+    sinks: Vec<Rc<RefCell<dyn Sink>>>,
 }
 
 impl Builder {
@@ -138,6 +140,12 @@ impl Builder {
         self
     }
 
+    /// Tells every event to this sink, from the very beginning (the boots of the nodes).
+    pub fn sink(mut self, sink: Rc<RefCell<dyn Sink>>) -> Builder {
+        self.sinks.push(sink);
+        self
+    }
+
     /// How bytes travel.
     pub fn network(mut self, network: NetworkConfig) -> Builder {
         self.network = network;
@@ -166,6 +174,7 @@ impl Builder {
             recorder.borrow_mut().begin(&plan);
             trace.set_recorder(recorder.clone());
         }
+        self.sinks.into_iter().for_each(|sink| trace.add_sink(sink));
         let choices: Box<dyn Choices> = match (self.choices, self.recorder) {
             (None, _) => Box::new(Drawn::new(self.seed)),
             (Some(oracle), None) => oracle,
@@ -212,8 +221,26 @@ impl Builder {
 }
 
 impl Builder {
-    /// What the world is made of.
-    fn plan(&self) -> Plan {
+    /// Begins to make a world of what a trace says. Oracle and seed are those of the plan.
+    ///
+    /// # Errors
+    ///
+    /// If the relay of the plan has no name, or one that nobody knows.
+    pub fn from_plan(plan: &Plan) -> Result<Builder, UnknownRelay> {
+        let relay = crate::relays::find(plan.relay.as_deref())?;
+        let mut builder = World::builder()
+            .seed(plan.seed.unwrap_or(0))
+            .nodes(plan.nodes)
+            .kernel(plan.kernel.clone())
+            .network(plan.network.clone())
+            .patience(Duration::from_nanos(plan.patience));
+        builder.relay = relay;
+        builder.kernels = plan.kernels.clone();
+        Ok(builder)
+    }
+
+    /// What the world is going to be made of.
+    pub fn plan(&self) -> Plan {
         Plan {
             nodes: self.nodes,
             kernel: self.kernel.clone(),
@@ -281,6 +308,7 @@ impl World {
             relay: Rc::new(StandardRelay::default()),
             patience: Duration::from_secs(200),
             recorder: None,
+            sinks: Vec::new(),
         }
     }
 
@@ -361,6 +389,26 @@ impl World {
         self.executor().spawn(self.inner.scenario, name, body);
     }
 
+    /// For how long nothing may go on.
+    pub(crate) fn patience(&self) -> Duration {
+        self.inner.patience
+    }
+
+    /// When something last went on.
+    pub(crate) fn last_progress(&self) -> Time {
+        self.inner.progress.borrow().last()
+    }
+
+    /// Something will go on at this time, as far as those know who act from outside.
+    pub(crate) fn expect_progress(&self, time: Time) {
+        self.inner.progress.borrow_mut().made(time);
+    }
+
+    /// The report on this world, in which nothing goes on.
+    pub(crate) fn stuck(&self) -> Stuck {
+        Stuck::new(self, self.last_progress())
+    }
+
     /// Runs a scenario to its end, as one thread among those of the world.
     ///
     /// # Errors
@@ -424,7 +472,7 @@ impl World {
         }
     }
 
-    fn ended(&self, stuck: bool) {
+    pub(crate) fn ended(&self, stuck: bool) {
         let trace = &self.inner.around.trace;
         trace.operation(self.executor(), &[], || Operation::End { stuck });
     }

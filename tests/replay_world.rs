@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The promise: a run of the simulator that was recorded can be made again from its file, event
+//! by event, with an equal hash; and where it does not, the first difference is shown.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use stmf_proxy::status::Errno;
+use stmf_sim::kernel::doors::DoorFault;
+use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::recording::{self, Settings};
+use stmf_sim::replay::{self, ScriptRecorder};
+use stmf_sim::scsi::cdb;
+use stmf_sim::world::{NodeError, PortConfig, Transfer, World};
+
+const LU: [u8; 16] = [0x60; 16];
+
+/// Everything that can be done to a world, with several hosts at once.
+async fn scenario(world: World) -> Result<(), NodeError> {
+    for node in world.nodes() {
+        node.add_port(PortConfig::default()).await?;
+        node.start_relay()?;
+    }
+    world.node(1).add_lu(LU, true).await?;
+    for node in world.nodes() {
+        node.wait_for_alua(Duration::from_secs(60)).await?;
+    }
+    for number in 0..4u8 {
+        let host = world.initiator();
+        host.set_timeout(Duration::from_secs(20));
+        let path = world.node(number % 2).login(&host, 0).await?;
+        world.spawn("host", async move {
+            for round in 0..8 {
+                let lba = u32::from(number) * 16 + round;
+                path.command([0; 8], &cdb::read_10(lba, 8), Transfer::Read(4096))
+                    .await;
+                let data = [number; 512];
+                let transfer = match round % 2 {
+                    0 => Transfer::Write(&data),
+                    _ => Transfer::WriteImmediate(&data),
+                };
+                path.command([0; 8], &cdb::write_10(lba, 1), transfer).await;
+            }
+            path.manage([0; 8], 5).await;
+            path.logout().await;
+        });
+    }
+    world.sleep(Duration::from_micros(1500)).await;
+    world.step("a link that breaks");
+    world.network().break_connections(0, 1);
+    world.sleep(Duration::from_secs(3)).await;
+    let fault = DoorFault::Errno {
+        errno: Errno::EAGAIN,
+        times: 2,
+    };
+    world.node(0).fail_door_calls(fault)?;
+    world.network().hold(0, 1);
+    let extra = world.node(0).add_port(PortConfig::default()).await?;
+    world.sleep(Duration::from_millis(10)).await;
+    world.network().release(0, 1);
+    world.node(0).remove_port(extra).await?;
+    world.node(1).lu_standby(LU).await?;
+    world.node(0).import_lu(LU).await?;
+    let host = world.initiator();
+    let path = world.node(1).login(&host, 0).await?;
+    for lba in 0..8 {
+        path.command([0; 8], &cdb::read_10(lba, 8), Transfer::Read(4096))
+            .await;
+    }
+    world.node(1).kill_relay();
+    host.set_timeout(Duration::from_secs(4));
+    path.command([0; 8], &cdb::read_10(0, 8), Transfer::Read(4096))
+        .await;
+    world.node(1).start_relay()?;
+    world.sleep(Duration::from_secs(2)).await;
+    world.node(0).power_off();
+    world.sleep(Duration::from_secs(1)).await;
+    world.node(0).boot();
+    world.node(0).set_first_session_id(7);
+    world.node(0).add_port(PortConfig::default()).await?;
+    world.node(0).start_relay()?;
+    world.node(0).remove_lu(LU).await.unwrap_err();
+    world.sleep(Duration::from_secs(2)).await;
+    world.node(1).stop_relay();
+    world.sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+fn insert_disk(world: &World) {
+    let disk = Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED));
+    world.disks().insert(LU, disk);
+}
+
+#[test]
+fn a_recorded_run_replays_event_by_event() {
+    let folder = tempfile::tempdir().unwrap();
+    for seed in 0..20 {
+        let path = folder.path().join(format!("{seed}.pcapng"));
+        let builder = World::builder().seed(seed);
+        let (builder, recorder) = recording::record(builder, &Settings::file(&path)).unwrap();
+        let world = builder.build();
+        insert_disk(&world);
+        world.run(scenario).unwrap().unwrap();
+        recorder.borrow_mut().flush();
+        let (events, hash) = (world.trace().events(), world.hash());
+        let replayed = replay::replay_file(&path, Default::default()).unwrap();
+        assert_eq!(replayed.divergence, None, "seed {seed}");
+        assert_eq!(
+            (replayed.equal, replayed.hash),
+            (events, hash),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_script_that_was_taken_down_replays_from_its_choices() {
+    let recorder = Rc::new(RefCell::new(ScriptRecorder::new()));
+    let (oracle, _log) =
+        stmf_sim::world::choices::Recorded::new(stmf_sim::world::choices::Drawn::new(3));
+    let world = World::builder()
+        .choices(Box::new(oracle))
+        .recorder(recorder.clone())
+        .build();
+    insert_disk(&world);
+    world.run(scenario).unwrap().unwrap();
+    let script = recorder.borrow().script().unwrap();
+    let outcome = replay::play(&script, replay::Mode::Exact, Default::default()).unwrap();
+    assert_eq!(outcome.world.hash(), world.hash());
+}
