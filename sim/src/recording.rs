@@ -5,11 +5,13 @@
 //! follow from a seed, what was drawn: enough to make the run again ([`crate::replay`]). It
 //! numbers its records by itself, so a run has the same hash whether it is recorded or not.
 
+use crate::report;
 use crate::world::Builder;
 use crate::world::choices::{Choice, ChoiceLog};
 use crate::world::operation::{Placed, Plan, Recorder};
 use crate::world::trace::{Event, NodeId, Record, Sink};
 use std::cell::RefCell;
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -65,18 +67,43 @@ pub enum RecordingError {
 }
 
 enum Target {
-    File(Writer<File>),
+    File(Box<Writer<File>>),
     Ring(Box<Ring>),
 }
 
 /// Writes the run of a world into files.
 pub struct TraceRecorder {
+    path: PathBuf,
     target: Target,
     only_node: Option<NodeId>,
     sequence: u64,
     operations: u64,
     choices: ChoiceLog,
     now: Time,
+}
+
+/// What came of a recording. Prints as a sentence.
+#[derive(Clone, Debug)]
+pub struct RecordingReport {
+    /// Where it was recorded.
+    pub path: PathBuf,
+    /// What was written.
+    pub written: Written,
+    /// Why not everything was.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for RecordingReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Written { records, bytes, .. } = self.written;
+        let (records, size) = (report::thousands(records), report::bytes(bytes));
+        let path = self.path.display();
+        write!(f, "recorded {records} events ({size}) into {path}")?;
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => write!(f, "; {failure}"),
+        }
+    }
 }
 
 /// What a section says of a world that is made of this.
@@ -125,13 +152,17 @@ impl TraceRecorder {
             error,
         };
         let target = match settings.ring {
-            None => Target::File(Writer::create(&settings.path, section).map_err(failed)?),
+            None => {
+                let writer = Writer::create(&settings.path, section);
+                Target::File(Box::new(writer.map_err(failed)?))
+            }
             Some(ring) => {
                 let ring = Ring::create(&settings.path, section, ring);
                 Target::Ring(Box::new(ring.map_err(failed)?))
             }
         };
         Ok(TraceRecorder {
+            path: settings.path.clone(),
             target,
             only_node: settings.only_node,
             sequence: 0,
@@ -143,7 +174,7 @@ impl TraceRecorder {
 
     fn sink(&mut self) -> &mut dyn Sink {
         match &mut self.target {
-            Target::File(writer) => writer,
+            Target::File(writer) => &mut **writer,
             Target::Ring(ring) => &mut **ring,
         }
     }
@@ -168,11 +199,17 @@ impl TraceRecorder {
         self.sink().flush();
     }
 
-    /// What was written, or why it could not go on. Call [`flush`](Self::flush) before.
-    pub fn written(&self) -> (Written, Option<&WriteError>) {
-        match &self.target {
+    /// Writes what is still to be written, and tells how it went.
+    pub fn report(&mut self) -> RecordingReport {
+        self.flush();
+        let (written, failure) = match &self.target {
             Target::File(writer) => (writer.written(), writer.failure()),
             Target::Ring(ring) => (ring.written(), ring.failure()),
+        };
+        RecordingReport {
+            path: self.path.clone(),
+            written,
+            failure: failure.map(|failure| failure.to_string()),
         }
     }
 }

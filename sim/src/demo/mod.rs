@@ -14,6 +14,7 @@ pub use disk::{DiskError, Source};
 pub use report::{Check, Report};
 
 use crate::kernel::{KernelConfig, Profile};
+use crate::recording::{self, RecordingError};
 use crate::world::statistics::Statistics;
 use crate::world::story::Story;
 use crate::world::{RelayProgram, StandardRelay, World};
@@ -32,6 +33,19 @@ pub struct Settings {
     pub relay: Rc<dyn RelayProgram>,
     /// The most lines of the ladder diagram; 0 for none.
     pub ladder: usize,
+    /// Whether and how the run is recorded.
+    pub record: Option<recording::Settings>,
+}
+
+/// Why a demonstration cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// There is no disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It cannot be recorded.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 impl Settings {
@@ -55,6 +69,7 @@ impl Default for Settings {
             },
             relay: Rc::new(StandardRelay::new()),
             ladder: 0,
+            record: None,
         }
     }
 }
@@ -74,9 +89,9 @@ pub struct Progress {
 ///
 /// # Errors
 ///
-/// [`DiskError`] if there is no disk to run it with. Everything that goes wrong later is a check
-/// that failed, in the report.
-pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report, DiskError> {
+/// [`DemoError`] if there is no disk to run it with, or no place for the recording. Everything
+/// that goes wrong later is a check that failed, in the report.
+pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report, DemoError> {
     watch(Progress {
         step: "reading the disk",
         copied: 0,
@@ -84,14 +99,20 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
     });
     let image = disk::open(&settings.source, settings.seed)?;
     let size = image.size;
-    let world = World::builder()
+    let mut builder = World::builder()
         .seed(settings.seed)
         .kernel(KernelConfig {
             profile: settings.profile,
             ..KernelConfig::default()
         })
-        .relay(Shared(settings.relay.clone()))
-        .build();
+        .relay(Shared(settings.relay.clone()));
+    let mut recorder = None;
+    if let Some(record) = &settings.record {
+        let (recorded, by) = recording::record(builder, record)?;
+        builder = recorded;
+        recorder = Some(by);
+    }
+    let world = builder.build();
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
     let story = Rc::new(RefCell::new(Story::new(settings.ladder)));
@@ -132,6 +153,7 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         simulated: world.now(),
         events: world.trace().events(),
         trace_hash: world.hash(),
+        recording: recorder.map(|recorder| recorder.borrow_mut().report()),
         ladder: (settings.ladder > 0).then_some(story),
     })
 }

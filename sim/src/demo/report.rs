@@ -3,6 +3,7 @@
 
 use super::Sha256Digest;
 use crate::kernel::Profile;
+use crate::recording::RecordingReport;
 use crate::report::style::{Style, Tone};
 use crate::report::table::{Cell, Table};
 use crate::report::thousands;
@@ -55,6 +56,8 @@ pub struct Report {
     pub events: u64,
     /// Its hash.
     pub trace_hash: TraceHash,
+    /// What was recorded, if that was wanted.
+    pub recording: Option<RecordingReport>,
     /// The first exchanges, if they were wanted.
     pub(super) ladder: Option<Rc<RefCell<Story>>>,
 }

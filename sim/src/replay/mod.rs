@@ -6,6 +6,7 @@
 //! what comes of it event by event.
 
 pub mod compare;
+pub mod diff;
 pub mod file;
 pub mod script;
 pub mod world;

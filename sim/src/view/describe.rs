@@ -196,6 +196,7 @@ pub(crate) fn what(record: &Record<'_>, message: Option<&Result<Message, Undecod
             format!("{} {}", operation_name(operation), hex::encode(&lu))
         }
         Event::Choices(_) => text::count(length(record), "byte"),
+        Event::Operation { text, .. } => clean(text),
         Event::Other { number, .. } => {
             format!(
                 "number {}, {}",
@@ -452,6 +453,19 @@ fn own_fields(fields: &mut Fields, record: &Record<'_>) {
             push(fields, "operation", operation_name(operation));
         }
         Event::Choices(bytes) => push(fields, "bytes", of_data(bytes)),
+        Event::Operation {
+            operation,
+            steps,
+            ended,
+            text,
+            data: written,
+        } => {
+            push(fields, "number", operation.to_string());
+            push(fields, "steps", steps.to_string());
+            push(fields, "ended", ended.to_string());
+            push(fields, "operation", clean(text));
+            push(fields, "data", of_data(written));
+        }
         Event::Other {
             number,
             fields: unknown,

@@ -5,6 +5,7 @@
 //! characters, and tables that remember something of it are bounded.
 
 pub mod describe;
+pub mod divergence;
 #[allow(dead_code, reason = "listings use the rest")]
 mod fields;
 #[allow(dead_code, reason = "listings use the rest")]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `stmf-sim demo`: two nodes and an initiator, every step checked.
 
+use crate::record::{self, RecordArguments};
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub struct Arguments {
     /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    record: RecordArguments,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,7 +79,15 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
     let started = Instant::now();
+    let record = match arguments.record.settings("demo") {
+        Ok(record) => record,
+        Err(error) => {
+            eprintln!("stmf-sim demo: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let settings = Settings {
+        record,
         seed: arguments.seed,
         profile: match arguments.profile {
             ProfileName::Illumos => Profile::Illumos,
@@ -114,7 +125,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         }
         Ok(()) => {}
     }
-    if report.passed() {
+    let recorded = report.recording.as_ref();
+    let recorded = recorded.is_none_or(|report| record::say("demo", report));
+    if report.passed() && recorded {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)

@@ -5,6 +5,7 @@
 mod demo;
 mod kernel;
 mod msg;
+mod record;
 mod trace;
 
 use clap::{Parser, Subcommand};

@@ -2,6 +2,8 @@
 //! `stmf-sim trace`: what can be done with recorded traces. One file per command; what they do
 //! stands in the library (`view`, `replay`, `shrink`).
 
+mod diff;
+mod replay;
 mod show;
 
 use clap::Subcommand;
@@ -10,12 +12,16 @@ use std::process::ExitCode;
 /// What is done with a trace.
 #[derive(Subcommand)]
 pub enum TraceCommand {
+    Diff(diff::Arguments),
+    Replay(replay::Arguments),
     Show(show::Arguments),
 }
 
 /// Runs the command.
 pub fn run(command: TraceCommand) -> ExitCode {
     match command {
+        TraceCommand::Diff(arguments) => diff::run(arguments),
+        TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
     }
 }

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `stmf-sim trace replay`: makes a recorded run happen again.
+
+use super::diff::dialects;
+use clap::Args;
+use serde_json::json;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use stmf_sim::replay::{Replayed, Settings, replay_file};
+use stmf_sim::report::style::{Style, Tone};
+use stmf_sim::report::thousands;
+use stmf_sim::view::divergence::{self, Dialects, Sides};
+
+/// Make a recorded run happen again, and compare it with the recording.
+///
+/// A run of the simulator is made again as a whole: the same world, the same things done to it
+/// at the same places, every event compared. What went wrong in it is named.
+/// The exit status is 0 if the run is the recorded one, 1 if it differs, 2 if it cannot be made.
+#[derive(Args)]
+pub struct Arguments {
+    /// The trace: a file, or the directory of a ring.
+    file: PathBuf,
+    /// The disk of the recorded run, if that was a file.
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let settings = Settings {
+        disk: arguments.disk.clone(),
+        ..Settings::default()
+    };
+    let replayed = match replay_file(&arguments.file, settings) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            eprintln!("stmf-sim trace replay: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let dialects = dialects(&arguments.file);
+    let text = match arguments.json {
+        true => format!("{}\n", as_json(&replayed, &dialects)),
+        false => as_text(&replayed, &dialects, Style::of_standard_output()),
+    };
+    if let Err(error) = io::stdout().lock().write_all(text.as_bytes())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        eprintln!("stmf-sim trace replay: {error}");
+        return ExitCode::from(2);
+    }
+    match replayed.divergence {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::from(1),
+    }
+}
+
+fn as_json(replayed: &Replayed, dialects: &Dialects) -> serde_json::Value {
+    let found = replayed.divergence.as_ref();
+    let findings = replayed.findings.iter().map(|finding| {
+        json!({
+            "kind": finding.kind.name(),
+            "time_ns": finding.time.as_nanos(),
+            "node": finding.node,
+            "text": finding.text,
+        })
+    });
+    json!({
+        "same": found.is_none(),
+        "equal_events": replayed.equal,
+        "events_without_data": replayed.data_missing,
+        "complete": replayed.complete,
+        "hash": replayed.hash.to_string(),
+        "findings": findings.collect::<Vec<_>>(),
+        "difference": found.map(|found| divergence::json(found, dialects)),
+    })
+}
+
+fn as_text(replayed: &Replayed, dialects: &Dialects, style: Style) -> String {
+    let mut text = String::new();
+    if let Some(found) = &replayed.divergence {
+        let sides = Sides {
+            first: "recorded",
+            second: "replayed",
+        };
+        text.push_str(&divergence::text(found, sides, dialects, style));
+        text.push('\n');
+    }
+    for finding in &replayed.findings {
+        text.push_str(&style.paint(Tone::Bad, &finding.to_string()));
+        text.push('\n');
+    }
+    if replayed.data_missing > 0 {
+        text.push_str(&format!(
+            "{} events were recorded without all of their data; hashes cover it\n",
+            thousands(replayed.data_missing)
+        ));
+    }
+    if !replayed.complete {
+        text.push_str("the recording breaks off; the run was compared as far as it goes\n");
+    }
+    let equal = thousands(replayed.equal);
+    text.push_str(&match &replayed.divergence {
+        None => format!(
+            "{} {equal} events as recorded, hash {}\n",
+            style.paint(Tone::Good, "the same:"),
+            replayed.hash
+        ),
+        Some(_) => format!(
+            "{} after {equal} events\n",
+            style.paint(Tone::Bad, "different")
+        ),
+    });
+    text
+}
