@@ -9,6 +9,7 @@ pub mod compare;
 pub mod diff;
 pub mod file;
 pub mod script;
+pub mod to_test;
 pub mod world;
 
 pub use compare::Divergence;

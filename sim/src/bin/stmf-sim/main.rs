@@ -3,6 +3,7 @@
 //! only parses arguments and hands over.
 
 mod demo;
+mod field;
 mod kernel;
 mod msg;
 mod record;
@@ -22,6 +23,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Arguments),
+    /// Failures seen in the field.
+    #[command(subcommand)]
+    Field(field::FieldCommand),
     /// The fake kernel on its own.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
@@ -34,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Field(command) => field::run(command),
         Command::Kernel(command) => kernel::run(command),
         Command::Msg(arguments) => msg::run(arguments),
         Command::Trace(command) => trace::run(command),

@@ -5,6 +5,7 @@
 mod diff;
 mod replay;
 mod show;
+mod to_test;
 
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ pub enum TraceCommand {
     Diff(diff::Arguments),
     Replay(replay::Arguments),
     Show(show::Arguments),
+    ToTest(to_test::Arguments),
 }
 
 /// Runs the command.
@@ -23,5 +25,6 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::Diff(arguments) => diff::run(arguments),
         TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
+        TraceCommand::ToTest(arguments) => to_test::run(arguments),
     }
 }

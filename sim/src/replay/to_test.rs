@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MPL-2.0
+//! A test in Rust that replays a trace and asserts what happened, to be pasted.
+
+use super::file::Replayed;
+use std::fmt::Write;
+
+/// The name of a test for a file: what a Rust function can be called.
+fn function_name(path: &str) -> String {
+    let stem = path
+        .rsplit('/')
+        .find(|part| !part.is_empty() && *part != "trace.pcapng");
+    let stem = stem.unwrap_or("trace").trim_end_matches(".pcapng");
+    let mut name = String::from("replays_");
+    for character in stem.chars() {
+        match character {
+            'a'..='z' | '0'..='9' => name.push(character),
+            'A'..='Z' => name.push(character.to_ascii_lowercase()),
+            _ if name.ends_with('_') => {}
+            _ => name.push('_'),
+        }
+    }
+    name.trim_end_matches('_').to_string()
+}
+
+/// Text as a Rust literal that needs no escapes where that can be.
+fn literal(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// The test. `path` is where the trace will lie, from the directory of the package whose test it
+/// becomes (`CARGO_MANIFEST_DIR`).
+pub fn to_test(path: &str, replayed: &Replayed) -> String {
+    let mut text = String::new();
+    let name = function_name(path);
+    let path = literal(&format!("/{}", path.trim_start_matches("./")));
+    let hash = literal(&replayed.hash.to_string());
+    let findings: Vec<String> = replayed
+        .findings
+        .iter()
+        .map(|finding| literal(&finding.to_string()))
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "\
+/// Replays a recorded run: everything must happen again as it did, event by event.
+#[test]
+fn {name}() {{
+    let trace = concat!(env!(\"CARGO_MANIFEST_DIR\"), {path});
+    let replayed = stmf_sim::replay::replay_file(trace.as_ref(), Default::default()).unwrap();
+    assert_eq!(replayed.divergence, None, \"the run is another one\");
+    assert_eq!(replayed.equal, {events}, \"events\");
+    assert_eq!(replayed.hash.to_string(), {hash});
+    let findings: Vec<String> = replayed.findings.iter().map(|f| f.to_string()).collect();
+",
+        events = replayed.equal,
+    );
+    if findings.is_empty() {
+        text.push_str("    assert_eq!(findings, [] as [String; 0], \"nothing went wrong\");\n}\n");
+    } else {
+        text.push_str("    let expected = [\n");
+        for finding in findings {
+            let _ = writeln!(text, "        {finding},");
+        }
+        text.push_str("    ];\n    assert_eq!(findings, expected);\n}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function_name;
+
+    #[test]
+    fn names_are_functions() {
+        assert_eq!(
+            function_name("fixtures/field/3775-8564/trace.pcapng"),
+            "replays_3775_8564"
+        );
+        assert_eq!(
+            function_name("../Customer A--1.pcapng"),
+            "replays_customer_a_1"
+        );
+        assert_eq!(function_name("/"), "replays_trace");
+    }
+}
