@@ -23,10 +23,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::path::Path;
-use stmf_proxy::message::{Body, Dialect, Message, MessageType, hex};
+use stmf_proxy::message::{Body, Dialect, Message, MessageType, ScsiData, hex};
 use stmf_proxy::status::Errno;
 use stmf_proxy::time::Time;
-use stmf_proxy::trace::{Event, EventKind, Reader, Record, Section, Sink, Snap, Writer};
+use stmf_proxy::trace::{Event, EventKind, Reader, Record, RecordBuf, Section, Sink, Snap, Writer};
 use tshark::Tshark;
 
 /// The lines of a packed file of recordings.
@@ -332,6 +332,60 @@ fn the_columns_read_well() {
     let rows = tshark.rows(&file, &columns, &[]);
     let lines: Vec<String> = rows.iter().map(|row| row.join(" | ")).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// Wireshark gives a file up at a packet of more than 256 KiB; a record can be made to fit.
+#[test]
+fn the_longest_packet_that_wireshark_takes_is_read() {
+    const LONGEST: usize = 262_144;
+    let Some(tshark) = Tshark::find() else { return };
+    let data = vec![0x5A; 200_000];
+    let message = Message {
+        msgid: 0,
+        body: Body::ScsiData(ScsiData {
+            task_msgid: 1,
+            session_id: 2,
+            lun_id: [3; 16],
+            data: data.clone(),
+        }),
+    };
+    let message = message.encode(Dialect::Current).expect("it can be sent");
+    let connection = 1;
+    let events = [
+        Event::Post {
+            post: 1,
+            message: &message,
+        },
+        // Without a gap: 64 bytes of header.
+        Event::Sent {
+            connection,
+            bytes: &data,
+        },
+        Event::Sent {
+            connection,
+            bytes: &vec![0; LONGEST - 64],
+        },
+    ];
+    let mut file = Vec::new();
+    let mut writer = Writer::new(&mut file, Section::new("test")).expect("memory takes it");
+    for (event, number) in events.into_iter().zip(1..) {
+        let record = Record::new(number, Time::from_nanos(number), Some(0), event);
+        let snap = Snap {
+            keep: Some(1000),
+            digest: true,
+        };
+        let fitted = RecordBuf::within(&record, snap, LONGEST).expect("it fits");
+        writer.record(&fitted.get());
+    }
+    writer.finish().expect("memory takes it");
+    let packets = tshark.packets(&file, &[]);
+    assert_eq!(packets.len(), 3);
+    let shown = packets[0]
+        .value("stmf.scsi_data.data")
+        .expect("it is there");
+    assert_eq!(shown.replace(':', ""), hex::encode(&data[..1000]));
+    assert!(!packets[0].has("stmf.malformed"));
+    assert!(!packets[2].has("stmf.cut"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `stmf-sim trace`: what can be done with recorded traces. One file per command; what they do
 //! stands in the library (`view`, `replay`, `shrink`).
 
+mod for_wireshark;
 mod show;
 
 use clap::Subcommand;
@@ -10,12 +11,14 @@ use std::process::ExitCode;
 /// What is done with a trace.
 #[derive(Subcommand)]
 pub enum TraceCommand {
+    ForWireshark(for_wireshark::Arguments),
     Show(show::Arguments),
 }
 
 /// Runs the command.
 pub fn run(command: TraceCommand) -> ExitCode {
     match command {
+        TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
     }
 }
