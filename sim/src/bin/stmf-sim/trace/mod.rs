@@ -4,6 +4,7 @@
 
 mod diff;
 mod replay;
+mod for_wireshark;
 mod show;
 mod to_test;
 
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 pub enum TraceCommand {
     Diff(diff::Arguments),
     Replay(replay::Arguments),
+    ForWireshark(for_wireshark::Arguments),
     Show(show::Arguments),
     ToTest(to_test::Arguments),
 }
@@ -24,6 +26,7 @@ pub fn run(command: TraceCommand) -> ExitCode {
     match command {
         TraceCommand::Diff(arguments) => diff::run(arguments),
         TraceCommand::Replay(arguments) => replay::run(arguments),
+        TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),
     }
