@@ -407,5 +407,8 @@ fn a_lu_past_the_256th_is_addressed() {
     let outcome = do_step(&mut node, inquiry).to_string();
     // A LUN without a LU is told by peripheral qualifier and device type 0x7f.
     assert!(!outcome.contains("\"7f"), "{outcome}");
-    assert!(outcome.contains("53554e"), "vendor SUN is missing: {outcome}");
+    assert!(
+        outcome.contains("53554e"),
+        "vendor SUN is missing: {outcome}"
+    );
 }

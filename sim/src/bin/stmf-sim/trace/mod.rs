@@ -3,8 +3,8 @@
 //! stands in the library (`view`, `replay`, `shrink`).
 
 mod diff;
-mod replay;
 mod for_wireshark;
+mod replay;
 mod show;
 mod to_test;
 

@@ -74,6 +74,7 @@ fn as_json(replayed: &Replayed, dialects: &Dialects) -> serde_json::Value {
         "equal_events": replayed.equal,
         "events_without_data": replayed.data_missing,
         "complete": replayed.complete,
+        "broken": replayed.broken,
         "hash": replayed.hash.to_string(),
         "findings": findings.collect::<Vec<_>>(),
         "difference": found.map(|found| divergence::json(found, dialects)),
@@ -99,6 +100,9 @@ fn as_text(replayed: &Replayed, dialects: &Dialects, style: Style) -> String {
             "{} events were recorded without all of their data; hashes cover it\n",
             thousands(replayed.data_missing)
         ));
+    }
+    if let Some(broken) = &replayed.broken {
+        text.push_str(&format!("{broken}\n"));
     }
     if !replayed.complete {
         text.push_str("the recording breaks off; the run was compared as far as it goes\n");
