@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 mod kernels;
+pub mod page;
 mod relays;
 
 /// Whether what causes the failure is there.
