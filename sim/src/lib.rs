@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod executor;
+pub mod import;
 pub mod kernel;
 pub mod report;
 pub mod scsi;

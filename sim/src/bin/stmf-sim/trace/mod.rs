@@ -3,6 +3,7 @@
 //! stands in the library (`view`, `replay`, `shrink`).
 
 mod for_wireshark;
+mod import_dtrace;
 mod show;
 
 use clap::Subcommand;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 #[derive(Subcommand)]
 pub enum TraceCommand {
     ForWireshark(for_wireshark::Arguments),
+    ImportDtrace(import_dtrace::Arguments),
     Show(show::Arguments),
 }
 
@@ -19,6 +21,7 @@ pub enum TraceCommand {
 pub fn run(command: TraceCommand) -> ExitCode {
     match command {
         TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
+        TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
     }
 }
