@@ -4,6 +4,7 @@
 
 mod diff;
 mod for_wireshark;
+mod import_dtrace;
 mod replay;
 mod show;
 mod to_test;
@@ -17,6 +18,7 @@ pub enum TraceCommand {
     Diff(diff::Arguments),
     Replay(replay::Arguments),
     ForWireshark(for_wireshark::Arguments),
+    ImportDtrace(import_dtrace::Arguments),
     Show(show::Arguments),
     ToTest(to_test::Arguments),
 }
@@ -27,6 +29,7 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::Diff(arguments) => diff::run(arguments),
         TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
+        TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),
     }
