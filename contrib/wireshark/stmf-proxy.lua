@@ -110,6 +110,14 @@ function READ.short(cursor, name)
     local range = cursor:take(length, name)
     return range, length > 0 and range:bytes():raw() or ""
 end
+function READ.text(cursor, name)
+    local range, bytes = READ.short(cursor, name)
+    local text = names.utf8(bytes)
+    if not text then
+        malformed(string.format("%s is not UTF-8", name))
+    end
+    return range, text
+end
 
 -- What is put into the information column of an event without bulk that says it.
 local function describe(form, values, header)
@@ -131,6 +139,8 @@ local function describe(form, values, header)
     elseif values["function"] then
         tell("%s", names.task_management[values["function"]]
             or string.format("function %d", values["function"]))
+    elseif values.operation_text then
+        tell("%s", values.operation_text)
     elseif values.step then
         tell("%s", names.steps[values.step])
     elseif values["end"] then

@@ -203,6 +203,19 @@ pub fn check_event(packet: &Packet, event: &Event<'_>, what: &str) {
             outcome(end.map(|()| 0));
         }
         Event::Choices(choices) => bytes("choices", choices),
+        Event::Operation {
+            operation,
+            steps,
+            ended,
+            text: done,
+            data,
+        } => {
+            number("operation", operation);
+            number("steps", steps);
+            number("ended", ended);
+            text("operation_text", done);
+            bytes("data", data);
+        }
         Event::Other { .. } => panic!("{what}: not in the fixture"),
     }
 }

@@ -7,7 +7,7 @@
 
 local events = {}
 
--- A field: its name in filters and its type. "short" is a length and as many bytes.
+-- A field: its name in filters and its type. "short" is a length and as many bytes, "text" the same in UTF-8.
 events.forms = {
     [0] = { number = "call", from = "K", to = "R", bulk = "message",
         { "attempt", "u8" }, { "lock_held", "flag" } },
@@ -54,6 +54,8 @@ events.forms = {
     { from = "N", { "port", "short" } },
     { from = "N", { "lu", "bytes", 16 }, { "lu_operation", "choice", 5 } },
     { from = "N", bulk = "choices" },
+    { number = "operation", from = "N", bulk = "data",
+        { "steps", "u64" }, { "ended", "u64" }, { "operation_text", "text" } },
 }
 
 -- What is shown of an event of a kind that this version does not know.

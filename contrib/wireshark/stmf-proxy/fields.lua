@@ -92,6 +92,10 @@ function fields.make(names, messages)
     add("bytes", "link_bytes", "Bytes of the peer link")
     add("bytes", "data", "Data")
     add("bytes", "choices", "Choices of the simulator")
+    add("uint64", "operation", "Operation on the world", base.DEC)
+    add("uint64", "steps", "Steps before it", base.DEC)
+    add("uint64", "ended", "Operations that had ended", base.DEC)
+    add("string", "operation_text", "What was done")
     add("bytes", "other_fields", "Fields that are not known")
 
     -- Messages.

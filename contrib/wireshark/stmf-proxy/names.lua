@@ -10,7 +10,7 @@ names.kinds = {
     "connected", "disconnected", "sent", "received", "session-opened", "session-closed",
     "command", "command-done", "management", "management-done", "aborted", "timed-out", "fault",
     "step", "call", "call-done", "unreferenced", "lost", "port-added", "port-removed",
-    "lu-operation", "choices",
+    "lu-operation", "choices", "operation",
 }
 
 names.messages = {
