@@ -13,6 +13,7 @@ mod scenario;
 pub use disk::{DiskError, Source};
 pub use report::{Check, Report};
 
+use crate::findings::Watch;
 use crate::kernel::{KernelConfig, Profile};
 use crate::world::statistics::Statistics;
 use crate::world::story::Story;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub relay: Rc<dyn RelayProgram>,
     /// The most lines of the ladder diagram; 0 for none.
     pub ladder: usize,
+    /// Looks for what goes wrong, besides the checks.
+    pub watch: Option<Rc<RefCell<Watch>>>,
 }
 
 impl Settings {
@@ -55,6 +58,7 @@ impl Default for Settings {
             },
             relay: Rc::new(StandardRelay::new()),
             ladder: 0,
+            watch: None,
         }
     }
 }
@@ -92,6 +96,10 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         })
         .relay(Shared(settings.relay.clone()))
         .build();
+    if let Some(watch) = settings.watch {
+        world.trace().add_sink(watch.clone());
+        world.disks().listen(watch);
+    }
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
     let story = Rc::new(RefCell::new(Story::new(settings.ladder)));
