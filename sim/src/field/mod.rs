@@ -95,8 +95,7 @@ pub fn run(
         builder = builder.recorder(recorder);
     }
     let world = builder.build();
-    let watch = Watch::shared();
-    world.trace().add_sink(watch.clone());
+    let watch = Watch::over(&world);
     let scenario = failure.scenario;
     let ended = world.run(async move |world| {
         let result = scenario(world.clone()).await;
@@ -111,6 +110,11 @@ pub fn run(
             Some(stuck.to_string())
         }
     };
+    if stopped.is_none()
+        && let Some(stuck) = world.deadlock()
+    {
+        watch.borrow_mut().add(Finding::from(&stuck));
+    }
     let findings = watch.borrow_mut().finish(world.now());
     Run {
         findings,
@@ -118,3 +122,6 @@ pub fn run(
         stopped,
     }
 }
+
+#[cfg(test)]
+mod tests;
