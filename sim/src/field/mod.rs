@@ -2,7 +2,7 @@
 //! Failures seen in the field: each with a scenario that shows it, with a kernel that has the
 //! defect or a relay that breaks a rule, and that is sound without.
 //!
-//! Every failure is a value, [`Failure`]; [`ALL`] lists them in the order of the page
+//! Every failure is a value, [`Failure`]; [`all`] lists them in the order of the page
 //! docs/field-failures.md. `fixtures/field/ID/` has a recorded and shrunk trace of each.
 
 use crate::findings::{Finding, Kind, Watch};

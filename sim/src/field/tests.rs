@@ -3,7 +3,14 @@
 
 use super::*;
 use crate::demo;
+use crate::relays;
+use crate::world::choices::Choice;
+use crate::world::operation::{Operation, Placed, Plan, Recorder};
+use crate::world::trace::{Record, Sink};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
+use stmf_proxy::time::Time;
 
 fn list(findings: &[Finding]) -> String {
     findings
@@ -120,5 +127,63 @@ fn demonstrations_show_nothing() {
         assert!(report.passed(), "seed {seed}");
         let findings = watch.borrow_mut().finish(report.simulated);
         assert!(findings.is_empty(), "seed {seed}: {}", list(&findings));
+    }
+}
+
+/// What is done and drawn in a run.
+#[derive(Default)]
+struct Noted {
+    plan: Option<Plan>,
+    operations: Vec<Operation>,
+}
+
+impl Sink for Noted {
+    fn record(&mut self, _: &Record<'_>) {}
+}
+
+impl Recorder for Noted {
+    fn begin(&mut self, plan: &Plan) {
+        self.plan = Some(plan.clone());
+    }
+    fn operation(&mut self, placed: Placed<'_>) {
+        self.operations.push(placed.operation.clone());
+    }
+    fn choice(&mut self, _: Time, _: Choice) {}
+}
+
+/// A trace of each can be made into the same run again.
+#[test]
+fn traces_hold_all_that_is_done() {
+    for failure in all() {
+        let noted = Rc::new(RefCell::new(Noted::default()));
+        run(failure, Variant::Broken, failure.seed, Some(noted.clone()));
+        let noted = noted.borrow();
+        let known = |name: &Option<String>| {
+            let name = name.as_deref();
+            assert!(
+                name.and_then(relays::by_name).is_some(),
+                "{}: {name:?}",
+                failure.id
+            );
+        };
+        let plan = noted.plan.as_ref().unwrap();
+        known(&plan.relay);
+        assert_eq!(plan.seed, Some(failure.seed), "{}", failure.id);
+        for operation in &noted.operations {
+            match operation {
+                Operation::Direct { what, .. } => panic!("{}: {what}", failure.id),
+                Operation::SetRelay { relay, .. } => known(relay),
+                Operation::Disk { content, .. } => assert!(content.is_some(), "{}", failure.id),
+                _ => {}
+            }
+        }
+        let text = serde_json::to_string(plan).unwrap();
+        let read: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            text,
+            "{}",
+            failure.id
+        );
     }
 }
