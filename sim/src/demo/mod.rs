@@ -13,6 +13,7 @@ mod scenario;
 pub use disk::{DiskError, Source};
 pub use report::{Check, Report};
 
+use crate::findings::Watch;
 use crate::kernel::{KernelConfig, Profile};
 use crate::recording::{self, RecordingError};
 use crate::world::statistics::Statistics;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub ladder: usize,
     /// Whether and how the run is recorded.
     pub record: Option<recording::Settings>,
+    /// Looks for what goes wrong, besides the checks.
+    pub watch: Option<Rc<RefCell<Watch>>>,
 }
 
 /// Why a demonstration cannot begin.
@@ -70,6 +73,7 @@ impl Default for Settings {
             relay: Rc::new(StandardRelay::new()),
             ladder: 0,
             record: None,
+            watch: None,
         }
     }
 }
@@ -113,6 +117,10 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         recorder = Some(by);
     }
     let world = builder.build();
+    if let Some(watch) = settings.watch {
+        world.trace().add_sink(watch.clone());
+        world.disks().listen(watch);
+    }
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
     let story = Rc::new(RefCell::new(Story::new(settings.ladder)));

@@ -54,6 +54,9 @@ pub(crate) struct StmfState {
     /// Tasks that are not over, by number: stmf holds every task until it is freed, also one that
     /// no LU has.
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    /// Structures of tasks that are over, newest last: the LU, and the message id that is left in
+    /// it. Kept only by kernels that do not clear it.
+    free_structures: RefCell<Vec<(LuId, u64)>>,
     /// Something was freed: who waits for the end of tasks looks again.
     task_freed: Condition,
     timeouts_watched: Cell<bool>,
@@ -73,6 +76,7 @@ impl StmfState {
             alua_node: Cell::new(0),
             alua_was_enabled: Cell::new(false),
             tasks: RefCell::default(),
+            free_structures: RefCell::default(),
             task_freed: Condition::new(executor, "the end of tasks"),
             timeouts_watched: Cell::new(false),
         }

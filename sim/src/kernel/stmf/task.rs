@@ -28,10 +28,22 @@ impl Stmf<'_> {
         let task = Task::new(number, command, port, session.clone(), lu, now);
         self.state().tasks.borrow_mut().insert(number, task.clone());
         if let Some(lu) = &task.lu {
+            if self.0.defects().keep_message_ids {
+                self.reuse_structure(lu, &task);
+            }
             lu.tasks.borrow_mut().insert(0, task.clone());
             lu.provider.task_allocated(self.0, &task);
         }
         Some(task)
+    }
+
+    /// The new task is made of the structure of the last one that was freed on its LU, with the
+    /// message id that is still in it.
+    fn reuse_structure(&self, lu: &Lu, task: &Task) {
+        let mut free = self.state().free_structures.borrow_mut();
+        if let Some(place) = free.iter().rposition(|(of, _)| *of == lu.id) {
+            task.proxy_msgid.set(free.remove(place).1);
+        }
     }
 
     /// Gives a task to the framework: its worker thread takes it to the LU.
@@ -182,6 +194,10 @@ impl Stmf<'_> {
         task.update(|flags| flags.freed = true);
         task.work.borrow_mut().clear();
         if let Some(lu) = &task.lu {
+            if self.0.defects().keep_message_ids {
+                let mut free = self.state().free_structures.borrow_mut();
+                free.push((lu.id, task.proxy_msgid.get()));
+            }
             lu.tasks
                 .borrow_mut()
                 .retain(|other| !Rc::ptr_eq(other, task));

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Relay programs by name, so that a trace can say what its nodes ran and a replay can start it.
 
+mod init_loop;
+
+pub use init_loop::InitLoop;
+
+use crate::kernel::doors::ServerThreads;
 use crate::world::{RelayProgram, StandardRelay};
 use std::rc::Rc;
 
@@ -16,11 +21,39 @@ pub struct Named {
 }
 
 /// All of them.
-pub const RELAYS: &[Named] = &[Named {
-    name: StandardRelay::NAME,
-    about: "the relay of stmf-proxy with default settings",
-    make: || Rc::new(StandardRelay::new()),
-}];
+pub const RELAYS: &[Named] = &[
+    Named {
+        name: StandardRelay::NAME,
+        about: "the relay of stmf-proxy with default settings",
+        make: || Rc::new(StandardRelay::new()),
+    },
+    Named {
+        name: DEFAULT_STACKS,
+        about: "the same, served by threads with default stacks (2 MiB)",
+        make: || Rc::new(default_stacks()),
+    },
+    Named {
+        name: InitLoop::LEAKS,
+        about: "tries to init until it works, and leaves the handle of a failed init open",
+        make: || Rc::new(InitLoop::leaking()),
+    },
+    Named {
+        name: InitLoop::CLOSES,
+        about: "tries to init until it works, and closes the handle of a failed init",
+        make: || Rc::new(InitLoop::closing()),
+    },
+];
+
+/// What traces call [`default_stacks`].
+pub const DEFAULT_STACKS: &str = "default-stacks";
+
+/// The relay of `stmf-proxy`, but for the threads that serve its door: they are made by the door
+/// library, with default stacks.
+pub fn default_stacks() -> StandardRelay {
+    StandardRelay::new()
+        .with_server_threads(ServerThreads::default())
+        .named(DEFAULT_STACKS)
+}
 
 /// The program of this name.
 pub fn by_name(name: &str) -> Option<Rc<dyn RelayProgram>> {
