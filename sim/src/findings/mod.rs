@@ -13,7 +13,15 @@ use std::fmt;
 use std::rc::Rc;
 use stmf_proxy::time::Time;
 
+mod describe;
+mod hanging_posts;
+mod lost_commands;
+mod order;
 mod panics;
+mod proxied;
+mod same_node;
+#[cfg(test)]
+mod testing;
 
 /// The kinds of findings, as command lines name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -182,7 +190,13 @@ impl Watch {
     /// Every watcher there is.
     pub fn new() -> Watch {
         Watch {
-            watchers: vec![Box::new(panics::Panics)],
+            watchers: vec![
+                Box::new(panics::Panics),
+                Box::<order::Order>::default(),
+                Box::<lost_commands::LostCommands>::default(),
+                Box::<hanging_posts::HangingPosts>::default(),
+                Box::<same_node::SameNode>::default(),
+            ],
             findings: Vec::new(),
         }
     }
