@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 //! The promise: what goes wrong in a world (a link that breaks, a relay that dies, a node that
-//! loses its power) looks to initiators as it would outside, and the pair of nodes heals.
+//! loses its power) looks to initiators as it would outside, and the pair of nodes heals. The
+//! watchers of runs find nothing wrong with any of it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
+use stmf_sim::findings::Watch;
 use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
 use stmf_sim::scsi::{Completion, Sense, cdb};
 use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer, World};
@@ -10,13 +14,23 @@ use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer,
 const LU: [u8; 16] = [0x60; 16];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn world(seed: u64) -> World {
+/// A world, and who looks for what goes wrong in it.
+fn world(seed: u64) -> (World, Rc<RefCell<Watch>>) {
     let world = World::builder().seed(seed).build();
-
+    let watch = Watch::shared();
+    world.trace().add_sink(watch.clone());
     world
         .disks()
         .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
-    world
+    (world, watch)
+}
+
+/// The run is over; what happened in it happens to sound nodes.
+fn nothing_found(world: &World, watch: &Rc<RefCell<Watch>>) {
+    world.run_for(Duration::from_secs(100));
+    let found = watch.borrow_mut().finish(world.now());
+    let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, [""; 0]);
 }
 
 /// Both nodes up, the LU active on node 1, and the initiator's path to the standby node 0.
@@ -63,7 +77,7 @@ async fn heals(world: &World, path: &Path) -> bool {
 #[test]
 fn a_link_that_breaks_comes_back() {
     for seed in 0..20 {
-        let world = world(seed);
+        let (world, watch) = world(seed);
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(5));
         world
@@ -75,12 +89,13 @@ fn a_link_that_breaks_comes_back() {
                 }
             })
             .unwrap();
+        nothing_found(&world, &watch);
     }
 }
 
 #[test]
 fn a_partition_heals() {
-    let world = world(1);
+    let (world, watch) = world(1);
     let host = world.initiator();
     host.set_timeout(Duration::from_secs(5));
     world
@@ -95,12 +110,13 @@ fn a_partition_heals() {
             assert!(heals(&world, &path).await);
         })
         .unwrap();
+    nothing_found(&world, &watch);
 }
 
 #[test]
 fn a_half_open_connection_is_found() {
     for hears in [0, 1] {
-        let world = world(1);
+        let (world, watch) = world(1);
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(5));
         world
@@ -110,13 +126,14 @@ fn a_half_open_connection_is_found() {
                 assert!(heals(&world, &path).await);
             })
             .unwrap();
+        nothing_found(&world, &watch);
     }
 }
 
 #[test]
 fn a_relay_that_is_killed_can_be_started_again() {
     for (seed, killed) in (0..10).flat_map(|seed| [(seed, 0), (seed, 1)]) {
-        let world = world(seed);
+        let (world, watch) = world(seed);
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(5));
         world
@@ -133,13 +150,14 @@ fn a_relay_that_is_killed_can_be_started_again() {
                 assert!(heals(&world, &path).await);
             })
             .unwrap();
+        nothing_found(&world, &watch);
         assert!(world.nodes().iter().all(|node| node.panics().is_empty()));
     }
 }
 
 #[test]
 fn a_relay_that_is_stopped_in_order_goes_and_comes_back() {
-    let world = world(1);
+    let (world, watch) = world(1);
     let host = world.initiator();
     host.set_timeout(Duration::from_secs(5));
     world
@@ -154,13 +172,14 @@ fn a_relay_that_is_stopped_in_order_goes_and_comes_back() {
             }
         })
         .unwrap();
+    nothing_found(&world, &watch);
 }
 
 /// The active node loses its power in the middle of a copy, and comes back.
 #[test]
 fn a_node_that_loses_power_and_boots_again() {
     for seed in 0..10 {
-        let world = world(seed);
+        let (world, watch) = world(seed);
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(5));
         world
@@ -183,6 +202,7 @@ fn a_node_that_loses_power_and_boots_again() {
                 assert_eq!(node.boots(), 2);
             })
             .unwrap();
+        nothing_found(&world, &watch);
         assert!(world.nodes().iter().all(|node| node.panics().is_empty()));
     }
 }
@@ -192,7 +212,7 @@ fn a_node_that_loses_power_and_boots_again() {
 #[test]
 fn the_standby_node_boots_again() {
     for seed in 0..10 {
-        let world = world(seed);
+        let (world, watch) = world(seed);
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(5));
         world
@@ -213,6 +233,7 @@ fn the_standby_node_boots_again() {
                 assert!(heals(&world, &path).await);
             })
             .unwrap();
+        nothing_found(&world, &watch);
         assert!(
             world.nodes().iter().all(|node| node.panics().is_empty()),
             "seed {seed}"
@@ -223,7 +244,7 @@ fn the_standby_node_boots_again() {
 /// Failover when the active node is dead: the other one imports the LU.
 #[test]
 fn the_standby_node_takes_over_from_a_dead_one() {
-    let world = world(1);
+    let (world, watch) = world(1);
     let host = world.initiator();
     host.set_timeout(Duration::from_secs(5));
     world
@@ -244,4 +265,5 @@ fn the_standby_node_takes_over_from_a_dead_one() {
             assert!(write.outcome.is_good(), "{}", write.outcome);
         })
         .unwrap();
+    nothing_found(&world, &watch);
 }
