@@ -16,13 +16,21 @@ use stmf_proxy::time::Time;
 
 mod answers;
 mod data;
+mod describe;
+mod hanging_posts;
+mod lost_commands;
 mod lus;
 mod numbers;
+mod order;
 mod panics;
 mod paths;
 mod ports;
+mod proxied;
 mod refused;
+mod same_node;
 mod service;
+#[cfg(test)]
+mod testing;
 mod text;
 mod units;
 mod upcalls;
@@ -205,6 +213,10 @@ impl Watch {
                 Box::new(answers::Answers::default()),
                 Box::new(paths::Paths::default()),
                 Box::new(service::Service::default()),
+                Box::<order::Order>::default(),
+                Box::<lost_commands::LostCommands>::default(),
+                Box::<hanging_posts::HangingPosts>::default(),
+                Box::<same_node::SameNode>::default(),
             ],
             data: data::DataWatcher::default(),
             findings: Vec::new(),

@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Relay programs by name, so that a trace can say what its nodes ran and a replay can start it.
+//!
+//! Most of them break one rule for relays (docs/relay.md) each, to show what comes of it
+//! (docs/field-failures.md). They are the relay of `stmf-proxy` with something between it and
+//! its world (`altered.rs`), or where its insides would not let itself be bent, small programs of
+//! their own. Nothing of this runs on a storage node.
 
+mod altered;
+mod answers_busy;
+mod demo_link;
 mod init_loop;
+mod keeps_handle;
+mod posts_early;
+mod retransmits;
+mod revokes_first;
+mod stops_reading;
+mod unordered;
 
 pub use init_loop::InitLoop;
 
@@ -20,7 +34,7 @@ pub struct Named {
     pub make: fn() -> Rc<dyn RelayProgram>,
 }
 
-/// All of them.
+/// All of them: those that keep the rules first.
 pub const RELAYS: &[Named] = &[
     Named {
         name: StandardRelay::NAME,
@@ -41,6 +55,56 @@ pub const RELAYS: &[Named] = &[
         name: InitLoop::CLOSES,
         about: "tries to init until it works, and closes the handle of a failed init",
         make: || Rc::new(InitLoop::closing()),
+    },
+    Named {
+        name: demo_link::STANDARD_NODE_0,
+        about: "the same, but configured as node 0 on either node",
+        make: || Rc::new(demo_link::standard_node_0()),
+    },
+    Named {
+        name: demo_link::DEMO_LINK,
+        about: "the relay of stmf-proxy over the field's link, which has no checksums",
+        make: || Rc::new(demo_link::demo_link()),
+    },
+    Named {
+        name: demo_link::DEMO_LINK_NODE_0,
+        about: "over the field's link; enables ALUA as node 0 on either node",
+        make: || Rc::new(demo_link::demo_link_node_0()),
+    },
+    Named {
+        name: unordered::NAME,
+        about: "posts with as many threads as are busy, in whatever order they get to run",
+        make: || Rc::new(unordered::relay()),
+    },
+    Named {
+        name: stops_reading::NAME,
+        about: "does not read from its peer while it posts; its queue of one message blocks",
+        make: || Rc::new(stops_reading::StopsReading),
+    },
+    Named {
+        name: keeps_handle::NAME,
+        about: "keeps its proxy door handle when the peer has rebooted",
+        make: || Rc::new(keeps_handle::relay()),
+    },
+    Named {
+        name: retransmits::NAME,
+        about: "after a reconnect sends once more what it had sent last",
+        make: || Rc::new(retransmits::relay()),
+    },
+    Named {
+        name: revokes_first::NAME,
+        about: "revokes its door when told to stop, and ends its posts after that",
+        make: || Rc::new(revokes_first::relay()),
+    },
+    Named {
+        name: posts_early::NAME,
+        about: "posts what its peer sends before it has enabled ALUA",
+        make: || Rc::new(posts_early::relay()),
+    },
+    Named {
+        name: answers_busy::NAME,
+        about: "answers upcalls with EAGAIN while more than a few messages wait to be sent",
+        make: || Rc::new(answers_busy::relay()),
     },
 ];
 
@@ -99,5 +163,13 @@ mod tests {
             assert!(by_name(relay.name).is_some());
         }
         assert!(by_name("nobody's").is_none());
+    }
+
+    #[test]
+    fn no_name_stands_for_two() {
+        for (place, relay) in RELAYS.iter().enumerate() {
+            let first = RELAYS.iter().position(|other| other.name == relay.name);
+            assert_eq!(first, Some(place), "{}", relay.name);
+        }
     }
 }
