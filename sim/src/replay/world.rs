@@ -137,6 +137,7 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         }
     }
     let world = builder.build();
+    world.disks().listen(watch.clone());
     let stage = Rc::new(Stage {
         world: world.within(),
         paths: RefCell::default(),
@@ -153,7 +154,8 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         next: Cell::new(0),
         stop: settings.stop,
     };
-    let stuck = player.run();
+    // A scenario can end without having met a deadlock.
+    let stuck = player.run().or_else(|| world.deadlock());
     if let Some(stuck) = stuck {
         world.ended(true);
         watch.borrow_mut().add(Finding::from(&stuck));
