@@ -8,6 +8,7 @@ pub mod field;
 pub mod findings;
 pub mod kernel;
 pub mod relays;
+pub mod replay;
 pub mod report;
 pub mod scsi;
 pub mod service;
