@@ -83,34 +83,6 @@ fn ids_and_texts_are_fit_for_files_and_people() {
     }
 }
 
-/// Prints the share of seeds with which each failure shows. For people:
-/// `cargo test -p stmf-sim --lib field -- --ignored --nocapture`
-#[test]
-#[ignore = "a table for people; it fails nowhere"]
-fn share_of_seeds() {
-    for failure in all() {
-        let shows = |seed: &u64| {
-            let run = run(failure, Variant::Broken, *seed, None);
-            run.findings
-                .iter()
-                .any(|finding| failure.is_named_by(finding))
-        };
-        let sound = |seed: &u64| {
-            run(failure, Variant::Sound, *seed, None)
-                .findings
-                .is_empty()
-        };
-        let broken = (0..20).filter(shows).count();
-        let sound = (0..20).filter(sound).count();
-        println!(
-            "{:20} shows {broken} of 20, sound {sound} of 20",
-            failure.id
-        );
-        let run = run(failure, Variant::Broken, failure.seed, None);
-        println!("{}", list(&run.findings));
-    }
-}
-
 /// What a sound pair of nodes does is never taken for something wrong.
 #[test]
 fn demonstrations_show_nothing() {

@@ -48,7 +48,28 @@ impl Stmf<'_> {
 
     /// Gives a task to the framework: its worker thread takes it to the LU.
     pub fn post_task(&self, task: &Rc<Task>, initial: Option<Rc<DataBuffer>>) {
+        if self.state().holding.get() {
+            let mut held = self.state().held.borrow_mut();
+            held.insert(task.number, (task.clone(), initial));
+            return;
+        }
         self.work(task, Work::New(initial));
+    }
+
+    /// While on, new tasks wait, each until it is released; they can be aborted meanwhile. So a
+    /// replay lets each begin when the recorded one did.
+    pub fn hold_tasks(&self, on: bool) {
+        self.state().holding.set(on);
+    }
+
+    /// Lets a task that waits begin. False if none of that number waits.
+    pub fn release_task(&self, number: u64) -> bool {
+        let held = self.state().held.borrow_mut().remove(&number);
+        let Some((task, initial)) = held else {
+            return false;
+        };
+        self.work(&task, Work::New(initial));
+        true
     }
 
     /// A transfer has ended (`buffer.status` tells how); the LU hears of it in the task's worker
@@ -192,6 +213,7 @@ impl Stmf<'_> {
             return;
         }
         task.update(|flags| flags.freed = true);
+        self.state().held.borrow_mut().remove(&task.number);
         task.work.borrow_mut().clear();
         if let Some(lu) = &task.lu {
             if self.0.defects().keep_message_ids {
