@@ -3,19 +3,68 @@
 //! stands in the library (`view`, `replay`, `shrink`).
 
 mod show;
+mod stats;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use std::path::Path;
 use std::process::ExitCode;
+use stmf_proxy::trace::Files;
+use stmf_sim::report::style::Style;
 
 /// What is done with a trace.
 #[derive(Subcommand)]
 pub enum TraceCommand {
-    Show(show::Arguments),
+    Show(Box<show::Arguments>),
+    Stats(stats::Arguments),
 }
 
 /// Runs the command.
 pub fn run(command: TraceCommand) -> ExitCode {
     match command {
-        TraceCommand::Show(arguments) => show::run(arguments),
+        TraceCommand::Show(arguments) => show::run(*arguments),
+        TraceCommand::Stats(arguments) => stats::run(arguments),
+    }
+}
+
+/// When colour is used.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// On a terminal.
+    Auto,
+}
+
+impl Colour {
+    fn style(self) -> Style {
+        match self {
+            Colour::Always => Style::COLOURED,
+            Colour::Never => Style::PLAIN,
+            Colour::Auto => Style::of_standard_output(),
+        }
+    }
+}
+
+/// Exit code where parts of a trace could not be read.
+const EXIT_INCOMPLETE: u8 = 1;
+/// Exit code where nothing could be read.
+const EXIT_UNREADABLE: u8 = 2;
+
+/// Opens a trace, or says why that cannot be.
+fn opened(command: &str, path: &Path) -> Result<Files, ExitCode> {
+    Files::open(path).map_err(|error| {
+        eprintln!("stmf-sim trace {command}: {error}");
+        ExitCode::from(EXIT_UNREADABLE)
+    })
+}
+
+/// The exit code of a command that has read so many events, and perhaps not all of the trace.
+fn exit_code(events: u64, complete: bool) -> ExitCode {
+    match (events, complete) {
+        (_, true) => ExitCode::SUCCESS,
+        (0, false) => ExitCode::from(EXIT_UNREADABLE),
+        (_, false) => ExitCode::from(EXIT_INCOMPLETE),
     }
 }
