@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Reading a trace wherever it lies: in one file, or in a directory that a ring has left.
 
-use super::reader::{Entry, ReadError, Reader};
+use super::reader::{Entry, Notice, ReadError, ReadLimits, Reader};
 use super::record::RecordBuf;
 use super::ring::file_number;
 use super::section::Section;
@@ -47,6 +47,10 @@ pub struct Files {
     reader: Option<Reader<BufReader<File>>>,
     broken: Vec<FilesError>,
     records: u64,
+    sections: u64,
+    /// Of files that were read to their end.
+    notices: Vec<(PathBuf, Notice)>,
+    notice_count: u64,
 }
 
 impl Files {
@@ -84,6 +88,9 @@ impl Files {
             reader: None,
             broken: Vec::new(),
             records: 0,
+            sections: 0,
+            notices: Vec::new(),
+            notice_count: 0,
         };
         files.begin()?;
         Ok(files)
@@ -127,7 +134,18 @@ impl Files {
     }
 
     fn finish_file(&mut self) {
-        self.records += self.reader.take().map_or(0, |reader| reader.records());
+        if let Some(mut reader) = self.reader.take() {
+            self.records += reader.records();
+            self.sections += reader.sections();
+            self.notice_count += reader.notice_count();
+            if let Some(path) = self.path().map(Path::to_owned) {
+                // Whoever does not take them shall not fill the memory with them.
+                let room = ReadLimits::DEFAULT_MAX_NOTICES.saturating_sub(self.notices.len());
+                let notices = reader.take_notices().into_iter().take(room);
+                self.notices
+                    .extend(notices.map(|notice| (path.clone(), notice)));
+            }
+        }
         self.current += 1;
     }
 
@@ -151,6 +169,31 @@ impl Files {
         self.records + self.reader.as_ref().map_or(0, Reader::records)
     }
 
+    /// How many sections were begun, of all files.
+    pub fn sections(&self) -> u64 {
+        self.sections + self.reader.as_ref().map_or(0, Reader::sections)
+    }
+
+    /// Takes what was odd in the files since it was taken last, with the file that it was odd
+    /// in. What was odd about a record is there once the record was given. Between two calls no
+    /// more than [`ReadLimits::max_notices`] of a file are kept, and as many of all earlier ones
+    /// together; [`notice_count`](Self::notice_count) counts all.
+    pub fn take_notices(&mut self) -> Vec<(PathBuf, Notice)> {
+        let mut notices = std::mem::take(&mut self.notices);
+        if let Some(reader) = &mut self.reader
+            && let Some(path) = self.paths.get(self.current)
+        {
+            let taken = reader.take_notices().into_iter();
+            notices.extend(taken.map(|notice| (path.clone(), notice)));
+        }
+        notices
+    }
+
+    /// How many oddities there were, of all files, taken or not.
+    pub fn notice_count(&self) -> u64 {
+        self.notice_count + self.reader.as_ref().map_or(0, Reader::notice_count)
+    }
+
     /// Files that could not be read, or not to their end.
     pub fn broken(&self) -> &[FilesError] {
         &self.broken
@@ -162,12 +205,27 @@ impl Files {
     ///
     /// If the last file cannot be read on; after that, `None`.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, FilesError> {
+        self.advance()?;
+        Ok(self.entry())
+    }
+
+    /// The record that was read last; `None` at the end.
+    pub fn entry(&self) -> Option<Entry<'_>> {
+        self.reader.as_ref().and_then(Reader::entry)
+    }
+
+    /// Goes to the next record; false at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_entry`](Self::next_entry).
+    pub fn advance(&mut self) -> Result<bool, FilesError> {
         loop {
             let Some(reader) = &mut self.reader else {
-                return Ok(None);
+                return Ok(false);
             };
             match reader.advance() {
-                Ok(true) => break,
+                Ok(true) => return Ok(true),
                 Ok(false) => {
                     self.finish_file();
                     self.begin()?;
@@ -179,7 +237,6 @@ impl Files {
                 }
             }
         }
-        Ok(self.reader.as_ref().and_then(Reader::entry))
     }
 }
 

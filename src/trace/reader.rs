@@ -128,6 +128,7 @@ pub struct Reader<R: Read> {
     found: Option<Found>,
     last: Option<(u64, Time)>,
     records: u64,
+    sections: u64,
     notices: Vec<Notice>,
     notice_count: u64,
     ended: bool,
@@ -182,6 +183,7 @@ impl<R: Read> Reader<R> {
             found: None,
             last: None,
             records: 0,
+            sections: 0,
             notices: Vec::new(),
             notice_count: 0,
             ended: false,
@@ -201,17 +203,27 @@ impl<R: Read> Reader<R> {
         self.records
     }
 
+    /// How many sections were begun.
+    pub fn sections(&self) -> u64 {
+        self.sections
+    }
+
     /// How far the input was read, in bytes.
     pub fn offset(&self) -> u64 {
         self.blocks.offset()
     }
 
-    /// What was odd so far, the first [`ReadLimits::max_notices`] of it.
+    /// What was odd so far and was not taken, the first [`ReadLimits::max_notices`] of it.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }
 
-    /// How many oddities there were.
+    /// Takes what was odd since it was taken last, and so makes room for more.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// How many oddities there were, taken or not.
     pub fn notice_count(&self) -> u64 {
         self.notice_count
     }
@@ -321,6 +333,7 @@ impl<R: Read> Reader<R> {
             self.notice(self.blocks.start(), NoticeKind::NoDescription);
         }
         self.section = section.unwrap_or_default();
+        self.sections += 1;
         self.interfaces.clear();
         self.ours = false;
         self.last = None;

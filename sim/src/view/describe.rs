@@ -264,7 +264,11 @@ fn length(record: &Record<'_>) -> u64 {
     record.original_length() as u64
 }
 
-fn message_words(record: &Record<'_>, message: Option<&Result<Message, Undecoded>>) -> String {
+/// A message in a few words, or what is wrong with it.
+pub(crate) fn message_words(
+    record: &Record<'_>,
+    message: Option<&Result<Message, Undecoded>>,
+) -> String {
     match message {
         Some(Ok(message)) => fields::summary(message),
         Some(Err(error)) => format!(

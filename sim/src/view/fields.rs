@@ -136,9 +136,9 @@ pub(crate) fn summary(message: &Message) -> String {
     let bytes = |bytes: &[u8]| text::count(bytes.len() as u64, "byte");
     match &message.body {
         Body::RegisterProxyPort(body) => format!(
-            "{name} {} as relative port {}",
-            text::quoted(&body.port_id.ident),
-            body.relative_port_id
+            "{name} {}: {}",
+            body.relative_port_id,
+            text::quoted(&body.port_id.ident)
         ),
         Body::DeregisterProxyPort(body) => {
             format!("{name} {}", text::quoted(&body.port_id.ident))

@@ -4,12 +4,27 @@
 //! Whatever stands in a trace comes from outside: text of it is shown without its control
 //! characters, and tables that remember something of it are bounded.
 
+mod bounded;
 pub mod describe;
 pub mod divergence;
-#[allow(dead_code, reason = "listings use the rest")]
+#[cfg(test)]
+mod example;
 mod fields;
-#[allow(dead_code, reason = "listings use the rest")]
+pub mod filter;
+mod follow;
+pub mod histogram;
+mod json;
+mod line;
+pub mod show;
+pub mod stats;
 mod text;
 pub mod wireshark;
 
+pub use bounded::TABLE_LIMIT;
 pub use describe::{describe, details};
+pub use line::LEAST_WIDTH;
+
+/// The name of a command, as [`opcode::name`](crate::scsi::opcode::name) has it.
+pub(crate) fn opcode_name(cdb: &[u8]) -> &'static str {
+    crate::scsi::opcode::name(cdb)
+}

@@ -214,6 +214,21 @@ fn a_restart_goes_on_counting_and_leaves_other_files_alone() {
         "{broken:?}"
     );
     assert!(broken[1].contains("ends inside a block"), "{broken:?}");
+    // What is odd is told of every file, of one that was read to its end as well.
+    let mut odd = fs::read(path(6)).unwrap();
+    let mut reader = Reader::new(&*odd).unwrap();
+    let version = reader.next_entry().unwrap().unwrap().offset as usize + 28;
+    odd[version] = 0;
+    fs::write(path(6), &odd).unwrap();
+    fs::write(path(7), &odd).unwrap();
+    let mut files = Files::open(directory.path()).unwrap();
+    assert!(!files.advance().unwrap() && files.entry().is_none());
+    assert_eq!((files.notice_count(), files.sections()), (2, 3));
+    let notices = files.take_notices();
+    let paths: Vec<_> = notices.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, [path(6), path(7)]);
+    assert!(files.take_notices().is_empty());
+    assert_eq!(files.notice_count(), 2, "taken or not");
     // The last file's end is the trace's.
     fs::write(path(7), &damaged[..damaged.len() - 5]).unwrap();
     let last = Files::open(directory.path()).unwrap().last().unwrap();

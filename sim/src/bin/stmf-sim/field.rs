@@ -232,7 +232,12 @@ fn show_text(failure: &Failure, seed: u64, runs: &[Ran], style: Style) -> String
         let heading = format!("\nA run {} (seed {seed})\n", name(ran.variant));
         text.push_str(&heading);
         for found in &ran.run.findings {
-            text.push_str(&style.paint(Tone::Bad, &wrapped(&found.to_string(), "  ")));
+            for (place, line) in found.to_string().lines().enumerate() {
+                // The report on threads that wait has a line for each.
+                let indent = if place == 0 { "  " } else { "    " };
+                text.push_str(&style.paint(Tone::Bad, wrapped(line, indent).trim_end()));
+                text.push('\n');
+            }
         }
         if let Some(stopped) = &ran.run.stopped
             && ran.run.findings.is_empty()

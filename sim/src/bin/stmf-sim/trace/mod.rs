@@ -7,10 +7,14 @@ mod for_wireshark;
 mod import_dtrace;
 mod replay;
 mod show;
+mod stats;
 mod to_test;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use std::path::Path;
 use std::process::ExitCode;
+use stmf_proxy::trace::Files;
+use stmf_sim::report::style::Style;
 
 /// What is done with a trace.
 #[derive(Subcommand)]
@@ -19,7 +23,8 @@ pub enum TraceCommand {
     Replay(replay::Arguments),
     ForWireshark(for_wireshark::Arguments),
     ImportDtrace(import_dtrace::Arguments),
-    Show(show::Arguments),
+    Show(Box<show::Arguments>),
+    Stats(stats::Arguments),
     ToTest(to_test::Arguments),
 }
 
@@ -30,7 +35,51 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
         TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
-        TraceCommand::Show(arguments) => show::run(arguments),
+        TraceCommand::Show(arguments) => show::run(*arguments),
+        TraceCommand::Stats(arguments) => stats::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),
+    }
+}
+
+/// When colour is used.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// On a terminal.
+    Auto,
+}
+
+impl Colour {
+    fn style(self) -> Style {
+        match self {
+            Colour::Always => Style::COLOURED,
+            Colour::Never => Style::PLAIN,
+            Colour::Auto => Style::of_standard_output(),
+        }
+    }
+}
+
+/// Exit code where parts of a trace could not be read.
+const EXIT_INCOMPLETE: u8 = 1;
+/// Exit code where nothing could be read.
+const EXIT_UNREADABLE: u8 = 2;
+
+/// Opens a trace, or says why that cannot be.
+fn opened(command: &str, path: &Path) -> Result<Files, ExitCode> {
+    Files::open(path).map_err(|error| {
+        eprintln!("stmf-sim trace {command}: {error}");
+        ExitCode::from(EXIT_UNREADABLE)
+    })
+}
+
+/// The exit code of a command that has read so many events, and perhaps not all of the trace.
+fn exit_code(events: u64, complete: bool) -> ExitCode {
+    match (events, complete) {
+        (_, true) => ExitCode::SUCCESS,
+        (0, false) => ExitCode::from(EXIT_UNREADABLE),
+        (_, false) => ExitCode::from(EXIT_INCOMPLETE),
     }
 }
