@@ -13,5 +13,6 @@ pub mod replay;
 pub mod report;
 pub mod scsi;
 pub mod service;
+pub mod shrink;
 pub mod view;
 pub mod world;

@@ -5,6 +5,7 @@
 //! taken down as it happens; [`play`](world::play) does it again, and [`world::replay`] compares
 //! what comes of it event by event.
 
+pub(crate) mod caught;
 pub mod compare;
 pub mod diff;
 pub mod file;

@@ -5,6 +5,7 @@
 mod diff;
 mod replay;
 mod show;
+mod shrink;
 mod to_test;
 
 use clap::Subcommand;
@@ -16,6 +17,7 @@ pub enum TraceCommand {
     Diff(diff::Arguments),
     Replay(replay::Arguments),
     Show(show::Arguments),
+    Shrink(shrink::Arguments),
     ToTest(to_test::Arguments),
 }
 
@@ -25,6 +27,7 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::Diff(arguments) => diff::run(arguments),
         TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
+        TraceCommand::Shrink(arguments) => shrink::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),
     }
 }
