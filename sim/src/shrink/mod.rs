@@ -447,6 +447,3 @@ impl Size {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
