@@ -53,6 +53,29 @@ fn a_failure_among_many_commands_comes_down_to_a_few_inputs() {
     let again = shrink(&file, &["--time", "10m"]);
     assert_eq!(again.status.code(), Some(0));
     assert_eq!(std::fs::read(&small).unwrap(), first);
+    // What is left is needed, each of it.
+    let output = shrink(&small, &["--json", "--time", "10m"]);
+    let smaller: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(smaller["before"]["inputs"], report["after"]["inputs"]);
+    assert_eq!(smaller["after"]["inputs"], report["after"]["inputs"]);
+}
+
+#[test]
+fn tries_bound_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.pcapng");
+    assert!(buried::record(&file, 3, 40).is_some());
+    let output = shrink(&file, &["--oracle", "hang", "--tries", "3", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["tries"], &report["stopped"]),
+        (&3.into(), &"tries".into())
+    );
+    let people = text(&shrink(&file, &["--tries", "3"]).stdout);
+    assert!(
+        people.contains("out of tries (--tries): it may get smaller still"),
+        "{people}"
+    );
 }
 
 /// A run in which all is well, with these steps among what is done.
