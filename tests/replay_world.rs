@@ -3,9 +3,11 @@
 //! by event, with an equal hash; and where it does not, the first difference is shown.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::status::Errno;
+use stmf_proxy::trace::{Event, Files, RecordBuf, RingSettings, Sink, Snap, Writer};
 use stmf_sim::kernel::doors::DoorFault;
 use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
 use stmf_sim::recording::{self, Settings};
@@ -127,4 +129,120 @@ fn a_script_that_was_taken_down_replays_from_its_choices() {
     let script = recorder.borrow().script().unwrap();
     let outcome = replay::play(&script, replay::Mode::Exact, Default::default()).unwrap();
     assert_eq!(outcome.world.hash(), world.hash());
+}
+
+/// Records a run of the scenario; the file.
+fn recorded(folder: &std::path::Path, settings: impl FnOnce(&mut Settings)) -> PathBuf {
+    let path = folder.join("run.pcapng");
+    let mut record = Settings::file(&path);
+    settings(&mut record);
+    let (builder, recorder) = recording::record(World::builder().seed(1), &record).unwrap();
+    let world = builder.build();
+    insert_disk(&world);
+    world.run(scenario).unwrap().unwrap();
+    let report = recorder.borrow_mut().report();
+    assert_eq!(report.failure, None);
+    path
+}
+
+#[test]
+fn a_recording_that_breaks_off_is_replayed_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = recorded(folder.path(), |_| ());
+    let whole = std::fs::read(&path).unwrap();
+    let all = replay::replay_file(&path, Default::default()).unwrap();
+    assert!(all.complete);
+    for part in [3, 5, 7, 9] {
+        std::fs::write(&path, &whole[..whole.len() * part / 10]).unwrap();
+        let replayed = replay::replay_file(&path, Default::default()).unwrap();
+        assert_eq!(replayed.divergence, None, "{part} tenths");
+        assert!(replayed.broken.unwrap().contains("ends inside a block"));
+        assert!(!replayed.complete && replayed.equal < all.equal && replayed.equal > 0);
+    }
+}
+
+#[test]
+fn an_event_that_differs_is_found_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = recorded(folder.path(), |_| ());
+    // The same trace with one status changed.
+    let mut files = Files::open(&path).unwrap();
+    let changed = folder.path().join("changed.pcapng");
+    let mut writer = Writer::create(&changed, files.section().unwrap().clone()).unwrap();
+    let (mut events, mut expected) = (0, None);
+    while let Some(entry) = files.next_entry().unwrap() {
+        let mut record = entry.record;
+        events += u64::from(replay::compare::is_event(&record));
+        if let Event::CommandDone { status, .. } = &mut record.event
+            && expected.is_none()
+            && *status == 0
+            && events > 60
+        {
+            *status = 8;
+            record.hash = Some(1);
+            expected = Some(events);
+        }
+        writer.record(&record);
+    }
+    writer.finish().unwrap();
+    let replayed = replay::replay_file(&changed, Default::default()).unwrap();
+    let found = replayed.divergence.expect("it was changed");
+    assert_eq!(Some(found.number), expected);
+    assert_eq!(replayed.equal, found.number - 1);
+    let status = |record: &Option<RecordBuf>| match record.as_ref().unwrap().get().event {
+        Event::CommandDone { status, .. } => status,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((status(&found.recorded), status(&found.happened)), (8, 0));
+    assert_eq!((found.before.len(), found.after.len()), (5, 5));
+    // Two files are compared alike.
+    let difference = replay::diff::diff(&path, &changed).unwrap();
+    assert_eq!(difference.divergence.as_ref().unwrap().number, found.number);
+    assert_eq!(difference.totals(), [events, events]);
+    assert!(replay::diff::diff(&path, &path).unwrap().same());
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let replayed = replay::replay_file(path, Default::default());
+        replayed.err().expect("it cannot be replayed").to_string()
+    };
+    // Data that hosts wrote is missing.
+    let path = recorded(folder.path(), |settings| settings.snap = Snap::NO_DATA);
+    assert!(refused(&path).contains("snap length"), "{}", refused(&path));
+    // One node only.
+    let path = recorded(folder.path(), |settings| settings.only_node = Some(0));
+    assert!(
+        refused(&path).contains("does not say what world"),
+        "{}",
+        refused(&path)
+    );
+    // The beginning was deleted by the ring.
+    let ring = folder.path().join("ring");
+    let bounds = RingSettings::default().with_max_bytes(64 << 10).unwrap();
+    let bounds = bounds.with_files(2).unwrap();
+    let settings = Settings {
+        ring: Some(bounds),
+        ..Settings::file(&ring)
+    };
+    let (builder, recorder) = recording::record(World::builder().seed(1), &settings).unwrap();
+    let world = builder.build();
+    insert_disk(&world);
+    world.run(scenario).unwrap().unwrap();
+    recorder.borrow_mut().flush();
+    assert!(refused(&ring).contains("is missing"), "{}", refused(&ring));
+    // Somebody reached into the kernel.
+    let path = folder.path().join("direct.pcapng");
+    let (builder, recorder) = recording::record(World::builder(), &Settings::file(&path)).unwrap();
+    let world = builder.build();
+    let reached = world.run(async |world| world.node(0).in_kernel("a look", async {}).await);
+    reached.unwrap().unwrap();
+    recorder.borrow_mut().flush();
+    assert!(
+        refused(&path).contains("a trace cannot hold"),
+        "{}",
+        refused(&path)
+    );
 }

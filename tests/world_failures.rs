@@ -2,7 +2,11 @@
 //! The promise: what goes wrong in a world (a link that breaks, a relay that dies, a node that
 //! loses its power) looks to initiators as it would outside, and the pair of nodes heals.
 
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
+use stmf_sim::findings::Watch;
 use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
 use stmf_sim::scsi::{Completion, Sense, cdb};
 use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer, World};
@@ -10,13 +14,39 @@ use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer,
 const LU: [u8; 16] = [0x60; 16];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn world(seed: u64) -> World {
-    let world = World::builder().seed(seed).build();
+/// A world that is watched: when it ends, nothing may have gone wrong in it that a pair of sound
+/// nodes does not do.
+struct Watched {
+    world: World,
+    watch: Rc<RefCell<Watch>>,
+}
 
+impl Deref for Watched {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.world.run_for(Duration::from_secs(100));
+        assert_eq!(self.world.deadlock(), None);
+        let findings = self.watch.borrow_mut().finish(self.world.now());
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
+
+fn world(seed: u64) -> Watched {
+    let world = World::builder().seed(seed).build();
+    let watch = Watch::over(&world);
     world
         .disks()
         .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
-    world
+    Watched { world, watch }
 }
 
 /// Both nodes up, the LU active on node 1, and the initiator's path to the standby node 0.

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod executor;
 pub mod field;
 pub mod findings;
+pub mod import;
 pub mod kernel;
 pub mod recording;
 pub mod relays;

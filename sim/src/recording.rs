@@ -5,6 +5,7 @@
 //! follow from a seed, what was drawn: enough to make the run again ([`crate::replay`]). It
 //! numbers its records by itself, so a run has the same hash whether it is recorded or not.
 
+use crate::kernel::Profile;
 use crate::report;
 use crate::world::Builder;
 use crate::world::choices::{Choice, ChoiceLog};
@@ -146,6 +147,12 @@ impl TraceRecorder {
         section.snap = settings.snap;
         if let Some(only) = settings.only_node {
             section.nodes.retain(|node, _| *node == only);
+            section.notes.remove(PLAN_NOTE);
+            let profile = match plan.kernel_of(only).profile {
+                Profile::Illumos => "illumos",
+                Profile::Hardened => "hardened",
+            };
+            section.notes.insert("profile".into(), profile.into());
         }
         let failed = |error| RecordingError::Create {
             path: settings.path.clone(),

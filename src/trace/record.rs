@@ -150,6 +150,29 @@ impl RecordBuf {
         RecordBuf { time, packet }
     }
 
+    /// The record in a packet of at most `max` bytes, for tools that take no longer ones: as it is
+    /// if it fits, else without the data that `snap` leaves out, else cut at its end. `None` if
+    /// what cannot be cut is longer.
+    pub fn within(record: &Record<'_>, snap: Snap, max: usize) -> Option<RecordBuf> {
+        let packed = |kept: &Kept<'_>| {
+            let mut bytes = Vec::new();
+            packet::pack(record, kept, &mut bytes);
+            RecordBuf::from_packet(record.time, bytes)
+        };
+        let whole = packed(&Kept::of(record, Snap::ALL));
+        if whole.size() <= max {
+            return Some(whole);
+        }
+        let snapped = packed(&Kept::of(record, snap));
+        if snapped.size() <= max {
+            return Some(snapped);
+        }
+        let bulk = record.event.bulk().len();
+        let gap = record.cut.map_or(packet::GAP_LENGTH, |_| 0);
+        let limit = max.checked_sub((whole.size() - bulk).checked_add(gap)?)?;
+        Some(packed(&Kept::within(record, snap, limit)))
+    }
+
     /// Gives it another place in a trace.
     pub(super) fn place(&mut self, sequence: u64, time: Time) {
         self.time = time;
@@ -191,6 +214,38 @@ impl fmt::Debug for RecordBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_cut_to_fit_a_packet() {
+        let bytes = vec![7; 1000];
+        let cut = Cut {
+            offset: 900,
+            length: 5,
+            words: false,
+            digest: None,
+        };
+        for cut in [None, Some(cut)] {
+            let connection = 1;
+            let bytes = &bytes;
+            let event = Event::Sent { connection, bytes };
+            let mut record = Record::new(1, Time::ZERO, None, event);
+            record.cut = cut;
+            let size = RecordBuf::from(&record).size();
+            let within = |snap, max| RecordBuf::within(&record, snap, max);
+            assert_eq!(within(Snap::NO_DATA, size), Some(RecordBuf::from(&record)));
+            for max in [size - 1, size - 500, 100, 88] {
+                let fitted = within(Snap::ALL, max).expect("there is room for the header");
+                assert!(fitted.size() <= max, "{max}");
+                assert!(fitted.size() > max.min(size - 101) - 25, "{max}");
+                let original = record.original_length();
+                assert_eq!(fitted.get().original_length(), original, "{max}");
+            }
+            assert_eq!(within(Snap::ALL, 87), None);
+        }
+        let text = Event::PortRemoved { port: &bytes };
+        let record = Record::new(1, Time::ZERO, None, text);
+        assert_eq!(RecordBuf::within(&record, Snap::NO_DATA, 1000), None);
+    }
 
     #[test]
     fn a_gap_is_filled_with_zeros() {

@@ -13,6 +13,7 @@ mod scenario;
 pub use disk::{DiskError, Source};
 pub use report::{Check, Report};
 
+use crate::findings::Watch;
 use crate::kernel::{KernelConfig, Profile};
 use crate::recording::{self, RecordingError};
 use crate::world::statistics::Statistics;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub ladder: usize,
     /// Whether and how the run is recorded.
     pub record: Option<recording::Settings>,
+    /// Looks for what goes wrong, besides the checks.
+    pub watch: Option<Rc<RefCell<Watch>>>,
 }
 
 /// Why a demonstration cannot begin.
@@ -70,6 +73,7 @@ impl Default for Settings {
             relay: Rc::new(StandardRelay::new()),
             ladder: 0,
             record: None,
+            watch: None,
         }
     }
 }
@@ -113,6 +117,10 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         recorder = Some(by);
     }
     let world = builder.build();
+    if let Some(watch) = settings.watch {
+        world.trace().add_sink(watch.clone());
+        world.disks().listen(watch);
+    }
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
     let story = Rc::new(RefCell::new(Story::new(settings.ladder)));
@@ -176,3 +184,30 @@ pub type Sha256Digest = [u8; 32];
 
 /// What is known of a number that the scenario sets once.
 type Once<T> = Cell<Option<T>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Watch;
+    use std::time::Duration;
+
+    /// What the watchers of runs look for is not there in a sound run.
+    #[test]
+    fn nothing_is_found_in_a_demonstration() {
+        for seed in 1..=5 {
+            let source = Source::Made { size: 4 << 20 };
+            let image = disk::open(&source, seed).expect("a disk");
+            let world = World::builder().seed(seed).build();
+            let watch = Watch::shared();
+            world.trace().add_sink(watch.clone());
+            let sheet = Rc::new(scenario::Sheet::new(image.size, image.sha256));
+            world.disks().insert(scenario::LU, image.disk);
+            let ended = world.run(async move |world| scenario::play(&world, &sheet).await);
+            assert_eq!(ended.expect("it goes on"), Ok(()));
+            world.run_for(Duration::from_secs(100));
+            let found = watch.borrow_mut().finish(world.now());
+            let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, [""; 0], "seed {seed}");
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub struct BlockedThread {
     pub waits_for: String,
     /// Who holds that, if it is a lock.
     pub held_by: Option<Holder>,
+    /// Whether that is the thread itself: it has taken a lock that it holds already.
+    pub held_by_itself: bool,
     /// The locks that the thread holds while it waits.
     pub holds: Vec<String>,
     /// Whether only time is missing.
@@ -37,7 +39,9 @@ impl fmt::Display for BlockedThread {
             "{}, {}: waits for {}",
             self.group, self.thread, self.waits_for
         )?;
-        if let Some(holder) = &self.held_by {
+        if self.held_by_itself {
+            f.write_str(", held by itself (recursive)")?;
+        } else if let Some(holder) = &self.held_by {
             write!(f, ", held by {} ({})", holder.thread, holder.group)?;
         }
         if !self.holds.is_empty() {
@@ -71,6 +75,10 @@ impl Executor {
                 .filter(|lock| lock.holder == Some(id))
                 .map(|lock| format!("the {}", lock.name))
                 .collect();
+            let held_by_itself = match wait {
+                Wait::Lock(lock) => state.locks[lock as usize].holder == Some(id),
+                Wait::Event(_) | Wait::Sleep => false,
+            };
             let (waits_for, held_by) = match wait {
                 Wait::Lock(lock) => {
                     let lock = &state.locks[lock as usize];
@@ -88,10 +96,34 @@ impl Executor {
                 thread: thread.name.to_string(),
                 waits_for,
                 held_by,
+                held_by_itself,
                 holds,
                 sleeping: wait == Wait::Sleep,
             });
         }
         blocked
+    }
+
+    /// Whether threads wait in a ring, each for a lock that the next one holds (or one for a lock
+    /// that it holds itself): nothing can ever free them.
+    pub fn has_deadlock(&self) -> bool {
+        let state = self.0.state.borrow();
+        let next = |id: ThreadId| match state.thread(id)?.waiting? {
+            Wait::Lock(lock) => state.locks[lock as usize].holder,
+            Wait::Event(_) | Wait::Sleep => None,
+        };
+        let holders = state.locks.iter().filter_map(|lock| lock.holder);
+        holders.into_iter().any(|start| {
+            // A ring has no more threads in it than there are locks.
+            let mut at = next(start);
+            for _ in 0..state.locks.len() {
+                match at {
+                    Some(id) if id == start => return true,
+                    Some(id) => at = next(id),
+                    None => return false,
+                }
+            }
+            false
+        })
     }
 }

@@ -30,6 +30,33 @@ fn time_jumps_to_the_next_timer_and_timers_fire_in_order() {
 }
 
 #[test]
+fn a_lock_that_is_taken_twice_is_told() {
+    let (executor, group) = executor();
+    let lock = Mutex::new(&executor, group, "lock of a proxy port");
+    let (of_other, handle) = (lock.clone(), executor.clone());
+    executor.spawn(group, "holder", async move {
+        let _lock = of_other.lock().await;
+        handle.sleep(Duration::from_secs(1)).await;
+    });
+    let of_waiter = lock.clone();
+    executor.spawn(group, "waiter", async move {
+        let _first = of_waiter.lock().await;
+        let _second = of_waiter.lock().await;
+    });
+    executor.run_ready();
+    assert!(!executor.has_deadlock(), "one waits, the other goes on");
+    executor.run_until(Time::from_nanos(2_000_000_000));
+    assert!(executor.has_deadlock());
+    let blocked = executor.blocked_threads();
+    assert!(blocked[0].held_by_itself);
+    assert_eq!(
+        blocked[0].to_string(),
+        "node 0, waiter: waits for the lock of a proxy port of node 0, held by itself \
+         (recursive); holds the lock of a proxy port"
+    );
+}
+
+#[test]
 fn a_mutex_is_handed_over_in_order_and_a_deadlock_is_told() {
     let (executor, group) = executor();
     let first = Mutex::new(&executor, group, "stmf lock");
@@ -57,6 +84,7 @@ fn a_mutex_is_handed_over_in_order_and_a_deadlock_is_told() {
              holds the pppt global lock",
         ]
     );
+    assert!(executor.has_deadlock());
     // Ending the group drops the guards: nothing is held and nobody is left.
     executor.end_group(group);
     assert!(!first.is_held() && !second.is_held());

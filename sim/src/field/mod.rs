@@ -2,7 +2,7 @@
 //! Failures seen in the field: each with a scenario that shows it, with a kernel that has the
 //! defect or a relay that breaks a rule, and that is sound without.
 //!
-//! Every failure is a value, [`Failure`]; [`ALL`] lists them in the order of the page
+//! Every failure is a value, [`Failure`]; [`all`] lists them in the order of the page
 //! docs/field-failures.md. `fixtures/field/ID/` has a recorded and shrunk trace of each.
 
 use crate::findings::{Finding, Kind, Watch};
@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 mod kernels;
+pub mod page;
 mod relays;
 
 /// Whether what causes the failure is there.
@@ -96,6 +97,7 @@ pub fn run(
         builder = builder.recorder(recorder);
     }
     let world = builder.build();
+    world.disks().listen(watch.clone());
     let scenario = failure.scenario;
     let ended = world.run(async move |world| {
         let result = scenario(world.clone()).await;
@@ -110,6 +112,11 @@ pub fn run(
             Some(stuck.to_string())
         }
     };
+    if stopped.is_none()
+        && let Some(stuck) = world.deadlock()
+    {
+        watch.borrow_mut().add(Finding::from(&stuck));
+    }
     let findings = watch.borrow_mut().finish(world.now());
     Run {
         findings,
@@ -117,3 +124,6 @@ pub fn run(
         stopped,
     }
 }
+
+#[cfg(test)]
+mod tests;

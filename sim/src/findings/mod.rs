@@ -6,14 +6,34 @@
 //! one are judged alike. A watcher keeps bounded state and draws no conclusion that a sound pair
 //! of nodes could refute: where it says something, something is wrong.
 
-use crate::world::Stuck;
+use crate::kernel::sbd::Content;
 use crate::world::trace::{NodeId, Record, Sink};
+use crate::world::{DiskListener, Stuck, World};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use stmf_proxy::time::Time;
 
+mod answers;
+mod data;
+mod describe;
+mod hanging_posts;
+mod lost_commands;
+mod lus;
+mod numbers;
+mod order;
 mod panics;
+mod paths;
+mod ports;
+mod proxied;
+mod refused;
+mod same_node;
+mod service;
+#[cfg(test)]
+mod testing;
+mod text;
+mod units;
+mod upcalls;
 
 /// The kinds of findings, as command lines name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -169,6 +189,7 @@ pub const MOST_FINDINGS: usize = 100;
 /// All watchers over one run, as a sink of its trace.
 pub struct Watch {
     watchers: Vec<Box<dyn Watcher>>,
+    data: data::DataWatcher,
     findings: Vec<Finding>,
 }
 
@@ -182,7 +203,22 @@ impl Watch {
     /// Every watcher there is.
     pub fn new() -> Watch {
         Watch {
-            watchers: vec![Box::new(panics::Panics)],
+            watchers: vec![
+                Box::new(panics::Panics::default()),
+                Box::new(refused::Refused::default()),
+                Box::new(upcalls::Upcalls::default()),
+                Box::new(ports::Ports::default()),
+                Box::new(numbers::Numbers::default()),
+                Box::new(lus::Lus::default()),
+                Box::new(answers::Answers::default()),
+                Box::new(paths::Paths::default()),
+                Box::new(service::Service::default()),
+                Box::<order::Order>::default(),
+                Box::<lost_commands::LostCommands>::default(),
+                Box::<hanging_posts::HangingPosts>::default(),
+                Box::<same_node::SameNode>::default(),
+            ],
+            data: data::DataWatcher::default(),
             findings: Vec::new(),
         }
     }
@@ -190,6 +226,20 @@ impl Watch {
     /// The same, to be given to a trace.
     pub fn shared() -> Rc<RefCell<Watch>> {
         Rc::new(RefCell::new(Watch::new()))
+    }
+
+    /// The same, told of everything that happens in a world and of the disks that are put into
+    /// it from now on.
+    pub fn over(world: &World) -> Rc<RefCell<Watch>> {
+        let watch = Watch::shared();
+        world.trace().add_sink(watch.clone());
+        world.disks().listen(watch.clone());
+        watch
+    }
+
+    /// There is a disk of `size` bytes for this LU, and it held this at first.
+    pub fn disk(&mut self, lu: [u8; 16], size: u64, content: Option<&Content>) {
+        self.data.disk(lu, size, content);
     }
 
     /// Adds what was found otherwise.
@@ -207,6 +257,7 @@ impl Watch {
         for watcher in &mut self.watchers {
             watcher.end(now, &mut self.findings);
         }
+        self.data.end(now, &mut self.findings);
         let mut findings = std::mem::take(&mut self.findings);
         findings.truncate(MOST_FINDINGS);
         findings
@@ -218,13 +269,43 @@ impl Sink for Watch {
         for watcher in &mut self.watchers {
             watcher.event(record, &mut self.findings);
         }
+        self.data.event(record, &mut self.findings);
         self.findings.truncate(MOST_FINDINGS);
+    }
+}
+
+impl DiskListener for Watch {
+    fn disk(&mut self, lu: [u8; 16], size: u64, content: Option<&Content>) {
+        Watch::disk(self, lu, size, content);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::trace::Event;
+
+    /// What a watcher finds in these events, each told by a node.
+    pub(super) fn findings(
+        mut watcher: impl Watcher,
+        events: &[(NodeId, Event<'_>)],
+    ) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for (sequence, (node, event)) in (1..).zip(events) {
+            let time = Time::from_nanos(sequence * 1000);
+            let record = Record::new(sequence, time, Some(*node), *event);
+            watcher.event(&record, &mut found);
+        }
+        watcher.end(Time::from_nanos(1_000_000), &mut found);
+        found
+    }
+
+    /// The only thing that it finds.
+    pub(super) fn only(watcher: impl Watcher, events: &[(NodeId, Event<'_>)]) -> Finding {
+        let mut found = findings(watcher, events);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
 
     #[test]
     fn names_and_kinds_go_both_ways() {

@@ -7,6 +7,7 @@
 //! its library and relay, never here. It knows nothing of relays and links, and learns of the
 //! world only through the [`Observer`] that it tells what happens.
 
+pub mod defects;
 pub mod doors;
 pub mod minimal;
 pub mod play;
@@ -18,6 +19,7 @@ pub mod stmf;
 pub mod transport_id;
 
 use crate::executor::{Executor, GroupId};
+pub use defects::{Defects, Repairs};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -53,6 +55,19 @@ pub struct KernelConfig {
     /// The proxy service is all there is of the node: stmf takes every command to its LU, and
     /// what the peer says to it goes nowhere. So were the recordings of the active side made.
     pub service_alone: bool,
+    /// Largest data buffer of proxy ports, in bytes. Default 131,072.
+    #[serde(skip_serializing_if = "is_default_buffer")]
+    pub proxy_buffer: u32,
+    /// Mistakes that it makes besides.
+    #[serde(skip_serializing_if = "Defects::is_none")]
+    pub defects: Defects,
+    /// Mistakes that it does not make.
+    #[serde(skip_serializing_if = "Repairs::is_none")]
+    pub repairs: Repairs,
+}
+
+fn is_default_buffer(size: &u32) -> bool {
+    *size == pppt::DEFAULT_BUFFER_SIZE
 }
 
 /// A dialect by its name.
@@ -86,6 +101,9 @@ impl Default for KernelConfig {
             dialect: Dialect::Current,
             proxy_reads: true,
             service_alone: false,
+            proxy_buffer: pppt::DEFAULT_BUFFER_SIZE,
+            defects: Defects::default(),
+            repairs: Repairs::default(),
         }
     }
 }
@@ -219,6 +237,11 @@ impl Kernel {
     /// The doors that user processes of this node serve.
     pub fn doors(&self) -> doors::Doors<'_> {
         doors::Doors(self)
+    }
+
+    /// The mistakes that it makes besides those of every kernel.
+    pub(crate) fn defects(&self) -> &Defects {
+        &self.0.config.defects
     }
 
     /// Whether traps are sprung (false on the profile hardened).

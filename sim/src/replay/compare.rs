@@ -36,6 +36,8 @@ pub struct Comparer {
     before: VecDeque<RecordBuf>,
     divergence: Option<Divergence>,
     data_missing: u64,
+    breaks_off: bool,
+    ended: bool,
 }
 
 /// Whether a record tells of something that happened, and not of how to make it happen again.
@@ -58,12 +60,21 @@ impl Comparer {
             before: VecDeque::new(),
             divergence: None,
             data_missing: 0,
+            breaks_off: false,
+            ended: false,
         }
     }
 
-    /// Whether run and recording have parted.
-    pub fn has_diverged(&self) -> bool {
-        self.divergence.is_some()
+    /// The recording breaks off somewhere: that the run goes on is no difference.
+    pub fn breaking_off(mut self, breaks_off: bool) -> Comparer {
+        self.breaks_off = breaks_off;
+        self
+    }
+
+    /// Whether there is nothing left to compare: run and recording have parted, or the recording
+    /// broke off.
+    pub fn is_over(&self) -> bool {
+        self.divergence.is_some() || self.ended
     }
 
     /// How many events were the same.
@@ -116,7 +127,7 @@ fn same(recorded: &Record<'_>, happened: &Record<'_>) -> bool {
 
 impl Sink for Comparer {
     fn record(&mut self, record: &Record<'_>) {
-        if self.divergence.is_some() {
+        if self.is_over() {
             return;
         }
         match (self.recorded)() {
@@ -128,6 +139,7 @@ impl Sink for Comparer {
                 }
                 self.before.push_back(recorded);
             }
+            None if self.breaks_off => self.ended = true,
             recorded => self.diverge(recorded, Some(RecordBuf::from(record))),
         }
     }

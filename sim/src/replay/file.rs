@@ -43,20 +43,27 @@ pub struct Replayed {
     pub findings: Vec<Finding>,
     /// Whether the recording says how it ended (it does not after a crash or on a full disk).
     pub complete: bool,
+    /// Why the recording could not be read to its end, if it could not.
+    pub broken: Option<String>,
 }
 
-/// Reads the script of a trace.
+/// Reads the script of a trace, and why it could not be read to its end, if it could not: a
+/// recording that a crash or a full disk has ended is good up to there.
 ///
 /// # Errors
 ///
 /// See [`FileError`].
-pub fn read_script(path: &Path) -> Result<Script, FileError> {
+pub fn read_script(path: &Path) -> Result<(Script, Option<String>), FileError> {
     let mut files = Files::open(path)?;
     let mut builder = Builder::new(files.section().ok_or(FileError::Empty)?)?;
-    while let Some(entry) = files.next_entry()? {
-        builder.event(&entry.record)?;
-    }
-    Ok(builder.finish()?)
+    let broken = loop {
+        match files.next_entry() {
+            Ok(Some(entry)) => builder.event(&entry.record)?,
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    Ok((builder.finish()?, broken))
 }
 
 /// Replays the trace of a world.
@@ -65,17 +72,18 @@ pub fn read_script(path: &Path) -> Result<Script, FileError> {
 ///
 /// See [`FileError`]. That the run was another one is no error, but what there is to tell.
 pub fn replay_file(path: &Path, mut settings: Settings) -> Result<Replayed, FileError> {
-    let script = read_script(path)?;
+    let (script, broken) = read_script(path)?;
     let mut files = Files::open(path)?;
     let recorded = move || match files.next_entry() {
         Ok(entry) => entry.map(|entry| entry.to_owned()),
         // What cannot be read was told when the script was read.
         Err(_) => None,
     };
-    let comparer = Rc::new(RefCell::new(Comparer::new(Box::new(recorded))));
+    let comparer = Comparer::new(Box::new(recorded)).breaking_off(script.end.is_none());
+    let comparer = Rc::new(RefCell::new(comparer));
     settings.sinks.push(comparer.clone());
     let diverged = comparer.clone();
-    settings.stop = Some(Box::new(move || diverged.borrow().has_diverged()));
+    settings.stop = Some(Box::new(move || diverged.borrow().is_over()));
     let outcome = play(&script, Mode::Exact, settings)?;
     let mut comparer = comparer.borrow_mut();
     let divergence = comparer.finish();
@@ -86,5 +94,6 @@ pub fn replay_file(path: &Path, mut settings: Settings) -> Result<Replayed, File
         hash: outcome.world.hash(),
         findings: outcome.findings,
         complete: script.end.is_some(),
+        broken,
     })
 }

@@ -140,6 +140,7 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         }
     }
     let world = builder.build();
+    world.disks().listen(watch.clone());
     let stage = Rc::new(Stage {
         world: world.within(),
         paths: RefCell::default(),
@@ -157,7 +158,10 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         stop: settings.stop,
     };
     let found = match caught(|| player.run()) {
-        Ok(stuck) => stuck.map(|stuck| Finding::from(&stuck)),
+        // A scenario can end without having met a deadlock.
+        Ok(stuck) => stuck
+            .or_else(|| world.deadlock())
+            .map(|stuck| Finding::from(&stuck)),
         Err(text) => Some(Finding {
             kind: Kind::ProgramPanic,
             time: world.now(),

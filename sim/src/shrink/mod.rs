@@ -162,7 +162,7 @@ pub fn shrink(settings: &Settings, watching: Rc<dyn Watching>) -> Result<Report,
     if same(&settings.input).is_some_and(|input| same(&settings.output) == Some(input)) {
         return Err(ShrinkError::SameFile(settings.input.clone()));
     }
-    let script = read_script(&settings.input)?;
+    let (script, _) = read_script(&settings.input)?;
     let shrinker = Shrinker { settings, watching };
     let (before, findings) = shrinker.original(&script)?;
     let mut judge = shrinker.judge(&findings)?;
@@ -426,7 +426,7 @@ impl Shrinker<'_> {
             }
             Proof::Exec(exec) => (exec.fails(&path)?, None),
         };
-        let small = read_script(&path)?;
+        let (small, _) = read_script(&path)?;
         std::fs::rename(&path, output).map_err(failed)?;
         if replayed.divergence.is_some() || !shown {
             return Err(ShrinkError::NotConfirmed(output.clone()));

@@ -10,5 +10,6 @@ pub mod divergence;
 mod fields;
 #[allow(dead_code, reason = "listings use the rest")]
 mod text;
+pub mod wireshark;
 
 pub use describe::{describe, details};

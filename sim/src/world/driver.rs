@@ -10,7 +10,7 @@ use super::alarm::Alarm;
 use super::network::{Accept, Connection, End, Endpoint};
 use super::platform::SimPlatform;
 use super::relay::{Host, RelayProgram};
-use crate::kernel::doors::{DoorReply, DoorServer};
+use crate::kernel::doors::{DoorReply, DoorServer, ServerThreads};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -55,6 +55,7 @@ impl RelayMachine for Relay {
 pub struct StandardRelay {
     adjust: Rc<dyn Fn(&mut Config)>,
     settings: DoorSettings,
+    threads: Option<ServerThreads>,
     name: Option<&'static str>,
 }
 
@@ -63,6 +64,7 @@ impl Default for StandardRelay {
         StandardRelay {
             adjust: Rc::new(|_| {}),
             settings: DoorSettings::default(),
+            threads: None,
             name: Some(StandardRelay::NAME),
         }
     }
@@ -87,6 +89,13 @@ impl StandardRelay {
     /// Serves the door with these settings.
     pub fn with_door_settings(mut self, settings: DoorSettings) -> StandardRelay {
         self.settings = settings;
+        self.name = None;
+        self
+    }
+
+    /// Serves the door with threads of this kind, whatever its settings need.
+    pub fn with_server_threads(mut self, threads: ServerThreads) -> StandardRelay {
+        self.threads = Some(threads);
         self.name = None;
         self
     }
@@ -119,6 +128,9 @@ impl StandardRelay {
 
     /// Starts `machine` instead of the relay itself.
     pub fn start_machine(&self, host: Host, machine: impl RelayMachine + 'static) {
+        if let Some(threads) = self.threads {
+            host.platform().serve_with(threads);
+        }
         Driver::start(host, self.settings, Box::new(machine));
     }
 }

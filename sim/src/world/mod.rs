@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | `mod.rs` | the world: building it, running a scenario in it |
 //! | `node.rs` | nodes: boot, power, ports, LUs, relay processes |
+//! | `disks.rs` | the disks that the nodes share |
 //! | `initiator.rs` | hosts that send commands |
 //! | `relay.rs` | relay processes, and what their system gives them |
 //! | `driver.rs` | the relay of `stmf-proxy` as such a process |
@@ -51,10 +52,12 @@
 
 mod alarm;
 pub mod choices;
+mod disks;
 pub mod driver;
 pub mod initiator;
 pub mod network;
 pub mod node;
+mod node_error;
 mod observer;
 pub mod operation;
 pub mod platform;
@@ -66,9 +69,11 @@ pub mod story;
 mod stuck;
 pub mod trace;
 
+pub use disks::{DiskListener, Disks, SharedDiskListener};
 pub use driver::StandardRelay;
 pub use initiator::{Initiator, Outcome, Path, Reply, Transfer};
-pub use node::{Disks, Node, NodeError, PortConfig};
+pub use node::{Node, PortConfig};
+pub use node_error::NodeError;
 pub use ratio::Ratio;
 pub use relay::{Host, RelayProgram};
 pub use stuck::Stuck;
@@ -470,6 +475,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The report on threads that wait for locks in a ring, if there are such: a scenario can end
+    /// without having met them. `None` does not mean that nobody waits in vain for something else.
+    pub fn deadlock(&self) -> Option<Stuck> {
+        let last = self.inner.progress.borrow().last();
+        self.executor()
+            .has_deadlock()
+            .then(|| Stuck::new(self, last))
     }
 
     pub(crate) fn ended(&self, stuck: bool) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A node: a kernel that boots and goes down, its ports and LUs, and the relay process on it.
 
+use super::disks::Disks;
 use super::initiator::{Exchange, Initiator, Path, fibre_channel_name};
 use super::network::Network;
+use super::node_error::NodeError;
 use super::observer::NodeObserver;
 use super::operation::{Operation, PathNumber};
 use super::platform::SimPlatform;
@@ -12,92 +14,15 @@ use crate::executor::sync::Promise;
 use crate::executor::{Executor, GroupId};
 use crate::kernel::doors::DoorFault;
 use crate::kernel::port::{DEFAULT_BUFFER_SIZE, TargetPort};
-use crate::kernel::sbd::SharedDisk;
-use crate::kernel::sbd_provider::{DiskSource, LuError, SbdProvider};
+use crate::kernel::sbd_provider::SbdProvider;
 use crate::kernel::stmf::types::LuId;
 use crate::kernel::{Kernel, KernelConfig, Panic};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use stmf_proxy::message::{DeviceId, status};
-use stmf_proxy::proxy_door::{self, AluaState, Stmf};
-
-/// The disks that the nodes of a world share, by the id of the LU on each.
-#[derive(Clone)]
-pub struct Disks {
-    disks: Rc<RefCell<BTreeMap<LuId, SharedDisk>>>,
-    executor: Executor,
-    trace: Trace,
-}
-
-impl Disks {
-    pub(super) fn new(executor: &Executor, trace: &Trace) -> Disks {
-        Disks {
-            disks: Rc::default(),
-            executor: executor.clone(),
-            trace: trace.clone(),
-        }
-    }
-
-    /// Puts a disk where every node finds it.
-    pub fn insert(&self, lu: LuId, disk: SharedDisk) {
-        let told = || Operation::Disk {
-            lu,
-            size: disk.borrow().size(),
-            content: disk.borrow().content().cloned(),
-        };
-        let _running = self.trace.operation(&self.executor, &[], told);
-        self.disks.borrow_mut().insert(lu, disk);
-    }
-
-    /// The disk of a LU.
-    pub fn get(&self, lu: LuId) -> Option<SharedDisk> {
-        self.disks.borrow().get(&lu).cloned()
-    }
-}
-
-impl DiskSource for Disks {
-    fn disk(&self, id: LuId, _: &[u8]) -> Option<SharedDisk> {
-        self.get(id)
-    }
-}
-
-/// Why an operator's command failed.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The node has no power, or has panicked.
-    #[error("node {0} is down; boot it first")]
-    Down(NodeId),
-    /// No disk was put into the world for this LU.
-    #[error("there is no disk for the LU; put one into the world first (World::disks)")]
-    NoDisk,
-    /// sbd refused.
-    #[error(transparent)]
-    Lu(#[from] LuError),
-    /// stmf refused, with one of its 64-bit statuses.
-    #[error("stmf refused: {}", status_name(*.0))]
-    Refused(u64),
-    /// The door API reported an error.
-    #[error(transparent)]
-    Library(#[from] proxy_door::Error),
-    /// The node has no port of that number.
-    #[error("node {node} has no port {port}")]
-    NoPort {
-        /// The node.
-        node: NodeId,
-        /// The number of the port.
-        port: usize,
-    },
-    /// The node went down while the command ran.
-    #[error("node {0} went down")]
-    WentDown(NodeId),
-}
-
-fn status_name(code: u64) -> String {
-    status::name(code).map_or_else(|| format!("{code:#018x}"), str::to_string)
-}
+use stmf_proxy::message::DeviceId;
+use stmf_proxy::proxy_door::{AluaState, Stmf};
 
 /// A target port that a node is to have.
 #[derive(Clone, Debug)]

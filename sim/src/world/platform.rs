@@ -32,6 +32,8 @@ struct System {
     trace: Trace,
     /// What the process of this platform serves doors with.
     servers: RefCell<Vec<ProcessId>>,
+    /// How it makes the threads for that, if not as the library does.
+    threads: Cell<Option<ServerThreads>>,
     ended: Cell<bool>,
 }
 
@@ -48,8 +50,15 @@ impl SimPlatform {
             sbd,
             trace,
             servers: RefCell::default(),
+            threads: Cell::new(None),
             ended: Cell::new(false),
         }))
+    }
+
+    /// Has the process make the server threads of its doors so from now on, and not with stacks
+    /// that fit their settings.
+    pub fn serve_with(&self, threads: ServerThreads) {
+        self.0.threads.set(Some(threads));
     }
 
     /// The process dies: the calls that it serves fail, its doors are gone.
@@ -261,10 +270,11 @@ impl Platform for SimPlatform {
     ) -> Result<SimDoor, Errno> {
         let doors = self.0.kernel.doors();
         // The library makes server threads of its own for the door, with stacks that fit.
-        let process = doors.start_process(ServerThreads {
+        let fitting = ServerThreads {
             most: Some(settings.server_threads().into()),
             stack_bytes: settings.stack_size(),
-        });
+        };
+        let process = doors.start_process(self.0.threads.get().unwrap_or(fitting));
         self.0.servers.borrow_mut().push(process);
         let wanted = attributes::UNREF
             | attributes::PRIVATE

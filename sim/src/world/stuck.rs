@@ -74,6 +74,11 @@ impl Stuck {
         }
     }
 
+    /// The thread that waits for a lock that it holds itself, if there is one.
+    pub fn recursive(&self) -> Option<&BlockedThread> {
+        self.threads.iter().find(|thread| thread.held_by_itself)
+    }
+
     /// Whether threads wait for locks of others that wait themselves: a deadlock, and not only
     /// an answer that never came.
     pub fn is_deadlock(&self) -> bool {
@@ -85,7 +90,17 @@ impl fmt::Display for Stuck {
     /// A headline that names the holders, as `deadlock: node 0 holds the stmf lock in an
     /// upcall`, and a line for each thread that waits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_deadlock() {
+        if let Some(thread) = self.recursive() {
+            write!(
+                f,
+                "deadlock: {} holds {}, recursive: thread \"{}\" waits for {}, which it holds \
+                 itself",
+                thread.group,
+                thread.holds.join(", "),
+                thread.thread,
+                thread.waits_for,
+            )?;
+        } else if self.is_deadlock() {
             let mut headline = "deadlock: ";
             // Whoever waits for a lock himself is not where it began.
             for thread in self

@@ -105,6 +105,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         } else {
             0
         },
+        ..Settings::default()
     };
     let mut line = style::Progress::new(true);
     let report = demo::run(settings, |progress| line.show(|| describe(progress)));

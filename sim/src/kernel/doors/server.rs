@@ -7,6 +7,7 @@ use crate::executor::sync::Condition;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use stmf_proxy::status::Errno;
 
 /// Answers the calls through a door.
 pub trait DoorServer {
@@ -290,6 +291,12 @@ impl DoorReply {
     /// if the process has ended meanwhile.
     pub fn answer(self, result: u32) {
         self.0.finish(Ok(result));
+    }
+
+    /// The call fails with `errno`, whatever the server would have said: for calls that are known
+    /// to have failed (a replay).
+    pub fn fail(self, errno: Errno) {
+        self.0.finish(Err(DoorError::Injected(errno)));
     }
 
     /// Whether somebody still waits for the answer.

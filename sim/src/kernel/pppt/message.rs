@@ -5,8 +5,8 @@ use super::counters::count;
 use super::{Pppt, ServiceState};
 use crate::kernel::KernelEvent;
 use stmf_proxy::message::{
-    Body, DecodeError, DeviceId, EchoReply, EchoRequest, Message, MessageType, RegisterProxyPort,
-    ScsiDataTransferDone, SessionMessage, Status, status,
+    Body, DecodeError, DeviceId, Dialect, EchoReply, EchoRequest, Message, MessageType,
+    RegisterProxyPort, ScsiDataTransferDone, SessionMessage, Status, status,
 };
 
 /// Fields of commands and session messages after which a refusal is harmless. All that a kernel
@@ -17,6 +17,12 @@ const FIELDS_AFTER_RPORT: [&str; 4] = [
     "icsc_task_cdb",
     "icsc_immed_data",
 ];
+
+/// How the line of the log begins that names a proxy port which could not be made.
+pub const PORT_REFUSED: &str = "pppt: TARGET_FAILURE: cannot make a proxy port for ";
+
+/// How the line of the log begins that says why a posted message was dropped.
+pub const MESSAGE_DROPPED: &str = "pppt: message from the peer dropped: ";
 
 impl Pppt<'_> {
     /// Handles a posted message, in the calling thread.
@@ -71,9 +77,12 @@ impl Pppt<'_> {
 
     /// A message that was not understood.
     async fn refuse(&self, error: &DecodeError) {
-        self.0
-            .warn(format!("pppt: message from the peer dropped: {error}"));
+        self.0.warn(format!("{MESSAGE_DROPPED}{error}"));
         let Some(field) = error.field() else { return };
+        // Kernels of 2009 know of no TransportIDs, and clean none up.
+        if self.0.config().dialect == Dialect::Y2009 {
+            return;
+        }
         let cleans_up = matches!(
             field.message_type,
             Some(
@@ -120,16 +129,21 @@ impl Pppt<'_> {
             count(&state.counters.tgt_reg_duplicate);
             return status::ALREADY;
         }
-        match self
-            .create_target(&message.port_id, message.relative_port_id)
-            .await
+        let refused = self.0.defects().refuse_proxy_ports;
+        if !refused
+            && self
+                .create_target(&message.port_id, message.relative_port_id)
+                .await
+                .is_ok()
         {
-            Ok(()) => status::SUCCESS,
-            Err(_) => {
-                count(&state.counters.tgt_reg_create_fail);
-                status::TARGET_FAILURE
-            }
+            return status::SUCCESS;
         }
+        count(&state.counters.tgt_reg_create_fail);
+        self.0.warn(format!(
+            "{PORT_REFUSED}{}",
+            message.port_id.ident.escape_ascii()
+        ));
+        status::TARGET_FAILURE
     }
 
     async fn deregister_port(&self, port: &DeviceId) -> u64 {

@@ -36,8 +36,9 @@ mod task;
 mod tests;
 
 pub use counters::Counters;
+pub use message::{MESSAGE_DROPPED, PORT_REFUSED};
 pub use report::{SessionReport, TargetReport, TaskReport};
-pub use target::TargetState;
+pub use target::{DEFAULT_BUFFER_SIZE, TargetState};
 pub use task::TaskState;
 
 use super::doors::Door;

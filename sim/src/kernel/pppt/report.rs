@@ -75,6 +75,18 @@ impl Pppt<'_> {
             .collect()
     }
 
+    /// The number by which stmf knows a command of the peer, while it runs.
+    pub fn task_number(&self, session: u64, msgid: u64) -> Option<u64> {
+        let sessions = self.state().sessions.borrow();
+        let task = sessions
+            .get(&session)?
+            .tasks
+            .borrow()
+            .get(&msgid)
+            .cloned()?;
+        Some(task.stmf_task()?.number)
+    }
+
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.state().sessions.borrow().len()

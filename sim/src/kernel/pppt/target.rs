@@ -16,8 +16,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use stmf_proxy::message::DeviceId;
 
-/// Largest data buffer of a proxy port, in bytes: a read goes out in messages of this size.
-pub(super) const BUFFER_SIZE: u32 = 131_072;
+/// Largest data buffer of a proxy port, in bytes, unless said otherwise: a read goes out in
+/// messages of this size.
+pub const DEFAULT_BUFFER_SIZE: u32 = 131_072;
 
 /// How long the kernel waits before it tries again to take a port away from stmf.
 const DEREGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -155,7 +156,7 @@ impl Pppt<'_> {
         });
         let kind = PortKind::Proxy { relative_port_id };
         let provider = Rc::new(ProxyPort(target.clone()));
-        let port = LocalPort::new(stored, kind, BUFFER_SIZE, provider);
+        let port = LocalPort::new(stored, kind, kernel.config().proxy_buffer, provider);
         let _ = target.port.set(Rc::downgrade(&port));
         kernel.stmf().register_port(port).await?;
         let mut targets = self.state().targets.borrow_mut();
@@ -260,6 +261,10 @@ impl Pppt<'_> {
         let _target_lock = target.lock.lock().await;
         let sessions: Vec<_> = target.sessions.borrow().values().cloned().collect();
         for session in &sessions {
+            if self.0.defects().lock_port_twice {
+                // Never returns: the thread waits for itself.
+                let _again = target.lock.lock().await;
+            }
             self.close_session(session).await;
         }
     }

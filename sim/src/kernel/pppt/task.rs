@@ -46,6 +46,8 @@ pub(crate) struct ProxyTask {
     buffer: RefCell<Option<Rc<DataBuffer>>>,
     /// That data did not arrive (small reads only: others are aborted then).
     transfer_failed: Cell<bool>,
+    /// Freed while somebody was still at work on it: only where tasks are not held.
+    freed_in_use: Cell<bool>,
 }
 
 impl ProxyTask {
@@ -86,6 +88,13 @@ impl Pppt<'_> {
         let session = self.session_for(&command).await?;
         if session.tasks.borrow().contains_key(&command.task_msgid) {
             count(&counters.scmd_dup_task_count);
+            if self.0.defects().unheld_tasks {
+                let reason = format!(
+                    "bad mutex: task {:#x} of the peer is freed twice: its id is in use",
+                    command.task_msgid
+                );
+                return self.0.panic(None, reason).await;
+            }
             session.release();
             return Err(status::ALREADY);
         }
@@ -105,6 +114,7 @@ impl Pppt<'_> {
             stmf: OnceCell::new(),
             buffer: RefCell::new(None),
             transfer_failed: Cell::new(false),
+            freed_in_use: Cell::new(false),
         });
         // The caller's hold on the session is the task's from now on.
         session.tasks.borrow_mut().insert(task.msgid, task.clone());
@@ -179,7 +189,7 @@ impl Pppt<'_> {
                     self.0
                         .warn("pppt: the status of a small read could not be sent");
                 }
-                task.state.set(TaskState::SentStatus);
+                self.status_sent(task, &stmf_task);
                 self.0.stmf().status_done(&stmf_task, status::SUCCESS);
             }
             (true, _) if task.transfer_failed.replace(true) => {
@@ -230,6 +240,15 @@ impl Pppt<'_> {
         let outcome = self.0.stmf().transmit(&message).await;
         task.leave_session();
         outcome
+    }
+
+    /// The status has gone out. Where tasks are not held for those who are at work on them, one
+    /// that is being aborted is freed here.
+    fn status_sent(&self, task: &ProxyTask, stmf_task: &Task) {
+        task.state.set(TaskState::SentStatus);
+        if self.0.defects().unheld_tasks && stmf_task.flags.get().aborting {
+            task.freed_in_use.set(true);
+        }
     }
 
     async fn transfer(&self, task: &Rc<Task>, buffer: Rc<DataBuffer>) -> u64 {
@@ -291,17 +310,25 @@ impl PortProvider for ProxyPort {
             }
             // A task whose status cannot be sent is over all the same.
             let outcome = kernel.pppt().send_status(&proxy, task).await;
-            proxy.state.set(TaskState::SentStatus);
+            kernel.pppt().status_sent(&proxy, task);
             kernel.stmf().status_done(task, outcome);
             status::SUCCESS
         })
     }
 
-    fn abort<'a>(&'a self, _: &'a Kernel, task: &'a Rc<Task>) -> Pending<'a, AbortOutcome> {
+    fn abort<'a>(&'a self, kernel: &'a Kernel, task: &'a Rc<Task>) -> Pending<'a, AbortOutcome> {
         Box::pin(async move {
             let Some(proxy) = proxy_task(task) else {
                 return AbortOutcome::NotFound;
             };
+            if proxy.freed_in_use.get() {
+                let reason = format!(
+                    "bad mutex: task {:#x} of the peer was freed when its status had gone out, \
+                     and the thread that aborts it still uses it",
+                    proxy.msgid
+                );
+                return kernel.panic(None, reason).await;
+            }
             match proxy.state.get() {
                 TaskState::Init | TaskState::Active => {
                     proxy.state.set(TaskState::Aborted);

@@ -4,8 +4,8 @@
 //! All of these messages are sent with the stmf lock held: every thread that needs it waits
 //! until the relay has answered.
 
-use super::Stmf;
 use super::types::*;
+use super::{RETRY_AFTER, Stmf};
 use std::rc::Rc;
 use stmf_proxy::message::{
     Body, DeregisterProxyPort, LunMessage, Message, MessageType, RegisterProxyPort, SessionMessage,
@@ -39,12 +39,32 @@ impl Stmf<'_> {
         if node > 1 {
             return Err(AluaError::Node(node));
         }
+        let node = match self.0.defects().always_node_0 {
+            true => 0,
+            false => node,
+        };
+        self.change_alua(enabled, node).await;
+        if self.0.defects().delete_standby_lus {
+            self.delete_standby_lus().await;
+        }
+        Ok(())
+    }
+
+    async fn delete_standby_lus(&self) {
+        for lu in self.lus() {
+            if lu.access.get() == Access::Standby {
+                lu.provider.peer_deregistered(self.0, lu.id, &[]).await;
+            }
+        }
+    }
+
+    async fn change_alua(&self, enabled: bool, node: u16) {
         let state = self.state();
         let _lock = state.lock.lock().await;
         if !enabled {
             // The node number counts only while ALUA is on.
             state.alua_enabled.set(false);
-            return Ok(());
+            return;
         }
         state.alua_enabled.set(true);
         state.alua_was_enabled.set(true);
@@ -67,26 +87,56 @@ impl Stmf<'_> {
                 self.tell_peer_of_lu(&lu, Body::RegisterLun).await;
             }
         }
-        Ok(())
     }
 
     /// Registers a port with the peer if it takes part in ALUA. The caller holds the stmf lock.
     pub(super) async fn tell_peer_of_port(&self, port: &Rc<LocalPort>) {
-        if !port.alua || port.proxy {
+        if !port.alua || port.proxy || self.register_with_peer(port).await {
             return;
         }
+        self.0.warn(format!(
+            "port {} could not be registered with the peer",
+            String::from_utf8_lossy(&port.id.ident)
+        ));
+        if self.0.config().repairs.register_again {
+            self.register_again_later(port);
+        }
+    }
+
+    /// Whether the message went out.
+    async fn register_with_peer(&self, port: &Rc<LocalPort>) -> bool {
         let body = Body::RegisterProxyPort(RegisterProxyPort {
             port_id: port.id.clone(),
             relative_port_id: port.relative_port_id.get(),
             cb_arg: Vec::new(),
         });
         match self.send_numbered(body).await {
-            Some(msgid) => port.registration_msgid.set(msgid),
-            None => self.0.warn(format!(
-                "port {} could not be registered with the peer",
-                String::from_utf8_lossy(&port.id.ident)
-            )),
+            Some(msgid) => {
+                port.registration_msgid.set(msgid);
+                true
+            }
+            None => false,
         }
+    }
+
+    /// What no real kernel does: tries until it has worked, or is of no use any more.
+    fn register_again_later(&self, port: &Rc<LocalPort>) {
+        let (kernel, port) = (self.0.clone(), port.clone());
+        self.0.spawn("stmf registration", async move {
+            loop {
+                let next = kernel.executor().now() + RETRY_AFTER;
+                kernel.executor().sleep_in_background(next).await;
+                let stmf = kernel.stmf();
+                let _lock = stmf.state().lock.lock().await;
+                let known = stmf.ports().iter().any(|other| Rc::ptr_eq(other, &port));
+                if !known || !stmf.state().alua_enabled.get() {
+                    return;
+                }
+                if stmf.register_with_peer(&port).await {
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) async fn tell_peer_of_port_removal(&self, port: &Rc<LocalPort>) {

@@ -3,6 +3,7 @@
 
 use super::Stmf;
 use super::types::*;
+use crate::scsi::reports::lun_bytes;
 use std::rc::Rc;
 use stmf_proxy::message::Body;
 
@@ -13,16 +14,15 @@ impl Stmf<'_> {
     }
 
     /// The logical unit number of a LU: each new id gets the next one, and keeps it even when
-    /// the LU goes and comes back.
+    /// the LU goes and comes back. The 16,385th and later ones get none that an initiator could
+    /// address (SAM-4 4.6.13, "logical unit not specified").
     pub fn number_for(&self, id: LuId) -> [u8; 8] {
         let mut numbers = self.state().numbers.borrow_mut();
         let next = (0..)
             .find(|number| numbers.values().all(|taken| taken != number))
             .unwrap_or(0);
         let number = *numbers.entry(id).or_insert(next);
-        let mut bytes = [0; 8];
-        bytes[..2].copy_from_slice(&number.to_be_bytes());
-        bytes
+        lun_bytes(number).unwrap_or([0xff; 8])
     }
 
     /// Gives a LU a number of its own, in place of the next one.

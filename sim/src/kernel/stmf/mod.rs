@@ -54,10 +54,19 @@ pub(crate) struct StmfState {
     /// Tasks that are not over, by number: stmf holds every task until it is freed, also one that
     /// no LU has.
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    /// Structures of tasks that are over, newest last: the LU, and the message id that is left in
+    /// it. Kept only by kernels that do not clear it.
+    free_structures: RefCell<Vec<(LuId, u64)>>,
     /// Something was freed: who waits for the end of tasks looks again.
     task_freed: Condition,
     timeouts_watched: Cell<bool>,
+    /// Whether new tasks wait until they are released.
+    holding: Cell<bool>,
+    held: RefCell<BTreeMap<u64, HeldTask>>,
 }
+
+/// A task that nobody has looked at yet, with the data that came with it.
+type HeldTask = (Rc<Task>, Option<Rc<DataBuffer>>);
 
 impl StmfState {
     pub(crate) fn new(executor: &Executor, group: GroupId) -> StmfState {
@@ -73,8 +82,11 @@ impl StmfState {
             alua_node: Cell::new(0),
             alua_was_enabled: Cell::new(false),
             tasks: RefCell::default(),
+            free_structures: RefCell::default(),
             task_freed: Condition::new(executor, "the end of tasks"),
             timeouts_watched: Cell::new(false),
+            holding: Cell::new(false),
+            held: RefCell::default(),
         }
     }
 }
@@ -101,6 +113,16 @@ impl<'a> Stmf<'a> {
     /// The id that the next message of stmf will have.
     pub fn next_msgid(&self) -> u64 {
         self.state().next_msgid.get()
+    }
+
+    /// Sets the id that the next message of stmf will have: the kernel has sent others before.
+    pub fn set_next_msgid(&self, msgid: u64) {
+        self.state().next_msgid.set(msgid);
+    }
+
+    /// Sets the relative port id that the next local port will have.
+    pub fn set_next_relative_port_id(&self, id: u16) {
+        self.state().next_relative_port_id.set(id);
     }
 
     /// Tasks that are not over.

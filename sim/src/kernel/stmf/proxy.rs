@@ -159,7 +159,8 @@ impl Stmf<'_> {
             let piece = message[given..end].to_vec();
             // The real kernel counts from the start of this message, not of the command: right
             // for the first message of a task, wrong from the second on.
-            let offset = if self.0.has_traps() { 0 } else { start }.wrapping_add(given as u32);
+            let repaired = !self.0.has_traps() || self.0.config().repairs.piece_offsets;
+            let offset = if repaired { start } else { 0 }.wrapping_add(given as u32);
             let next = DataBuffer::new(piece, offset, true);
             *next.rest.borrow_mut() = Some(Remainder {
                 message,

@@ -139,6 +139,21 @@ impl Stmf<'_> {
         if !self.alua().0 || !task.port.proxy_registered.get() {
             return;
         }
+        let lu = task.lu.as_ref().filter(|lu| lu.online.get());
+        let function = task.command.management_function;
+        if self.0.defects().read_id_of_gone_lu && lu.is_none() {
+            let reason = format!(
+                "NULL pointer: the id of a LU that is gone is read, to copy task management \
+                 function {function} to the peer"
+            );
+            return self.0.panic(None, reason).await;
+        }
+        if self.0.defects().assert_no_lu_id && lu.is_some() {
+            let reason = format!(
+                "assertion failed: task management function {function} for the peer has a LU id"
+            );
+            return self.0.panic(None, reason).await;
+        }
         let msgid = self.take_msgid().await | MANAGEMENT_ID;
         task.proxy_msgid.set(msgid);
         let message = self.command_message(task, msgid, [0; 16], Vec::new());

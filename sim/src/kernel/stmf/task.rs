@@ -28,15 +28,48 @@ impl Stmf<'_> {
         let task = Task::new(number, command, port, session.clone(), lu, now);
         self.state().tasks.borrow_mut().insert(number, task.clone());
         if let Some(lu) = &task.lu {
+            if self.0.defects().keep_message_ids {
+                self.reuse_structure(lu, &task);
+            }
             lu.tasks.borrow_mut().insert(0, task.clone());
             lu.provider.task_allocated(self.0, &task);
         }
         Some(task)
     }
 
+    /// The new task is made of the structure of the last one that was freed on its LU, with the
+    /// message id that is still in it.
+    fn reuse_structure(&self, lu: &Lu, task: &Task) {
+        let mut free = self.state().free_structures.borrow_mut();
+        if let Some(place) = free.iter().rposition(|(of, _)| *of == lu.id) {
+            task.proxy_msgid.set(free.remove(place).1);
+        }
+    }
+
     /// Gives a task to the framework: its worker thread takes it to the LU.
     pub fn post_task(&self, task: &Rc<Task>, initial: Option<Rc<DataBuffer>>) {
+        if self.state().holding.get() {
+            let mut held = self.state().held.borrow_mut();
+            held.insert(task.number, (task.clone(), initial));
+            return;
+        }
         self.work(task, Work::New(initial));
+    }
+
+    /// While on, new tasks wait, each until it is released; they can be aborted meanwhile. So a
+    /// replay lets each begin when the recorded one did.
+    pub fn hold_tasks(&self, on: bool) {
+        self.state().holding.set(on);
+    }
+
+    /// Lets a task that waits begin. False if none of that number waits.
+    pub fn release_task(&self, number: u64) -> bool {
+        let held = self.state().held.borrow_mut().remove(&number);
+        let Some((task, initial)) = held else {
+            return false;
+        };
+        self.work(&task, Work::New(initial));
+        true
     }
 
     /// A transfer has ended (`buffer.status` tells how); the LU hears of it in the task's worker
@@ -180,8 +213,13 @@ impl Stmf<'_> {
             return;
         }
         task.update(|flags| flags.freed = true);
+        self.state().held.borrow_mut().remove(&task.number);
         task.work.borrow_mut().clear();
         if let Some(lu) = &task.lu {
+            if self.0.defects().keep_message_ids {
+                let mut free = self.state().free_structures.borrow_mut();
+                free.push((lu.id, task.proxy_msgid.get()));
+            }
             lu.tasks
                 .borrow_mut()
                 .retain(|other| !Rc::ptr_eq(other, task));

@@ -390,3 +390,25 @@ fn steps_that_make_no_sense_are_refused_before_anything_is_done() {
         assert_eq!(error.to_string(), complaint);
     }
 }
+
+/// From 256 on LUNs have another form; the LU behind one is found by it.
+#[test]
+fn a_lu_past_the_256th_is_addressed() {
+    let mut node = NodePlayer::new(KernelConfig::default());
+    for step in [
+        json!({"op": "add_port", "port": "p", "alua": true}),
+        json!({"op": "add_lu", "guid": LU, "state": "active", "lun": 300}),
+        json!({"op": "session", "port": "p", "initiator": INITIATOR, "id": 7}),
+    ] {
+        do_step(&mut node, step);
+    }
+    let inquiry = json!({"op": "scsi", "port": "p", "initiator": INITIATOR, "tag": 1,
+        "lun": 300, "cdb": "120000002400", "expected": 36});
+    let outcome = do_step(&mut node, inquiry).to_string();
+    // A LUN without a LU is told by peripheral qualifier and device type 0x7f.
+    assert!(!outcome.contains("\"7f"), "{outcome}");
+    assert!(
+        outcome.contains("53554e"),
+        "vendor SUN is missing: {outcome}"
+    );
+}

@@ -3,6 +3,8 @@
 //! stands in the library (`view`, `replay`, `shrink`).
 
 mod diff;
+mod for_wireshark;
+mod import_dtrace;
 mod replay;
 mod show;
 mod shrink;
@@ -16,6 +18,8 @@ use std::process::ExitCode;
 pub enum TraceCommand {
     Diff(diff::Arguments),
     Replay(replay::Arguments),
+    ForWireshark(for_wireshark::Arguments),
+    ImportDtrace(import_dtrace::Arguments),
     Show(show::Arguments),
     Shrink(shrink::Arguments),
     ToTest(to_test::Arguments),
@@ -26,6 +30,8 @@ pub fn run(command: TraceCommand) -> ExitCode {
     match command {
         TraceCommand::Diff(arguments) => diff::run(arguments),
         TraceCommand::Replay(arguments) => replay::run(arguments),
+        TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
+        TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
         TraceCommand::Shrink(arguments) => shrink::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),

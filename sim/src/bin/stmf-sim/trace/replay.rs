@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `stmf-sim trace replay`: makes a recorded run happen again.
 
+mod nodes;
+
 use super::diff::dialects;
 use clap::Args;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use stmf_sim::replay::{Replayed, Settings, replay_file};
+use stmf_sim::replay::{FileError, Replayed, ScriptError, Settings, replay_file};
 use stmf_sim::report::style::{Style, Tone};
 use stmf_sim::report::thousands;
 use stmf_sim::view::divergence::{self, Dialects, Sides};
@@ -15,12 +17,17 @@ use stmf_sim::view::divergence::{self, Dialects, Sides};
 /// Make a recorded run happen again, and compare it with the recording.
 ///
 /// A run of the simulator is made again as a whole: the same world, the same things done to it
-/// at the same places, every event compared. What went wrong in it is named.
+/// at the same places, every event compared. What went wrong in it is named. A trace of one node,
+/// or of real nodes, is replayed node by node: what came to the node is given to a fresh simulated
+/// kernel, the peer is played from the trace, and what the kernel does is compared.
 /// The exit status is 0 if the run is the recorded one, 1 if it differs, 2 if it cannot be made.
 #[derive(Args)]
 pub struct Arguments {
     /// The trace: a file, or the directory of a ring.
     file: PathBuf,
+    /// Replay this node alone, also of a trace that holds a whole run.
+    #[arg(long, value_name = "N", conflicts_with = "disk")]
+    node: Option<u8>,
     /// The disk of the recorded run, if that was a file.
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
@@ -31,12 +38,23 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if arguments.node.is_some() {
+        return nodes::run(&arguments.file, arguments.node, arguments.json);
+    }
     let settings = Settings {
         disk: arguments.disk.clone(),
         ..Settings::default()
     };
     let replayed = match replay_file(&arguments.file, settings) {
         Ok(replayed) => replayed,
+        // It is no run that could be made again as a whole.
+        Err(FileError::Script(error @ (ScriptError::Cut { .. } | ScriptError::Missing { .. }))) => {
+            eprintln!("stmf-sim trace replay: {error}; its nodes are replayed one by one");
+            return nodes::run(&arguments.file, None, arguments.json);
+        }
+        Err(FileError::Script(ScriptError::NoPlan)) => {
+            return nodes::run(&arguments.file, None, arguments.json);
+        }
         Err(error) => {
             eprintln!("stmf-sim trace replay: {error}");
             return ExitCode::from(2);
@@ -74,6 +92,7 @@ fn as_json(replayed: &Replayed, dialects: &Dialects) -> serde_json::Value {
         "equal_events": replayed.equal,
         "events_without_data": replayed.data_missing,
         "complete": replayed.complete,
+        "broken": replayed.broken,
         "hash": replayed.hash.to_string(),
         "findings": findings.collect::<Vec<_>>(),
         "difference": found.map(|found| divergence::json(found, dialects)),
@@ -99,6 +118,9 @@ fn as_text(replayed: &Replayed, dialects: &Dialects, style: Style) -> String {
             "{} events were recorded without all of their data; hashes cover it\n",
             thousands(replayed.data_missing)
         ));
+    }
+    if let Some(broken) = &replayed.broken {
+        text.push_str(&format!("{broken}\n"));
     }
     if !replayed.complete {
         text.push_str("the recording breaks off; the run was compared as far as it goes\n");

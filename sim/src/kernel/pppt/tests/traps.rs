@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::kernel::play::{Ending, Output, Player, ServicePlayer};
-use crate::kernel::{KernelConfig, Panic, Profile};
+use crate::kernel::{Defects, KernelConfig, Panic, Profile};
 use serde_json::json;
 use stmf_proxy::message::{Dialect, Message, hex, status};
 
@@ -488,4 +488,23 @@ fn the_dialect_of_2009_knows_initiators_by_their_names() {
     old.cdb.clear();
     let output = node.post(body(&old));
     assert_eq!((types(&output).len(), output.log.len()), (0, 1));
+    assert_eq!(output.panic, None, "it is refused in silence");
+}
+
+#[test]
+fn a_task_that_nobody_holds_is_freed_twice_when_its_id_comes_twice() {
+    for unheld_tasks in [false, true] {
+        let mut node = Node::with(KernelConfig {
+            defects: Defects {
+                unheld_tasks,
+                ..Defects::default()
+            },
+            ..KernelConfig::default()
+        });
+        node.hold(true);
+        node.command(&ready(1, 1));
+        let panic = node.command(&ready(1, 1)).panic;
+        let freed_twice = panic.is_some_and(|panic| panic.contains("freed twice"));
+        assert_eq!(freed_twice, unheld_tasks);
+    }
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MPL-2.0
+
+use super::super::testing::*;
+use super::*;
+use crate::world::trace::LuAccess;
+use stmf_proxy::trace::ConnectionEnd;
+
+/// Two nodes whose link has stood for long; port wwn.21 of node 0 is known to node 1, and initiator
+/// port 9 has session 7 with it.
+fn bench() -> Bench<LostCommands> {
+    let mut bench = Bench::new(LostCommands::default());
+    for node in [0, 1] {
+        bench.event(node, Event::RelayStarted);
+    }
+    for node in [0, 1] {
+        bench.event(node, Event::Connected { connection: 1 });
+    }
+    bench.wait(10_000);
+    bench.carry(0, &register_port(1, "wwn.21"));
+    bench
+}
+
+fn begin(bench: &mut Bench<LostCommands>, tag: u64, session: u64) {
+    bench.event(
+        0,
+        Event::Command {
+            initiator: 0,
+            tag,
+            session,
+            lun: [0; 8],
+            flags: 0x41,
+            expected: 512,
+            cdb: &CDB,
+            data: &[],
+        },
+    );
+}
+
+fn end(bench: &mut Bench<LostCommands>, tag: u64) {
+    bench.event(
+        0,
+        Event::CommandDone {
+            initiator: 0,
+            tag,
+            status: 0,
+            residual_flags: 0,
+            residual: 0,
+            sense: &[],
+            data: &[],
+        },
+    );
+}
+
+fn time_out(bench: &mut Bench<LostCommands>, tag: u64) {
+    bench.wait(100_000);
+    bench.event(0, Event::TimedOut { initiator: 0, tag });
+}
+
+#[test]
+fn commands_that_end_are_no_finding() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.carry(0, &command(2, 7, "wwn.21", 9));
+    bench.carry(1, &data(2, 7));
+    bench.carry(1, &status(2, 7));
+    end(&mut bench, 1);
+    // One that was answered here.
+    begin(&mut bench, 2, 7);
+    end(&mut bench, 2);
+    bench.wait(100_000);
+    assert!(bench.finish().is_empty());
+}
+
+#[test]
+fn a_command_that_the_peer_refuses_is_found() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.carry(0, &command(2, 7, "wwn.21", 9));
+    bench.carry(1, &status(2, 7));
+    end(&mut bench, 1);
+    begin(&mut bench, 2, 1);
+    bench.carry(0, &command(3, 1, "wwn.21", 9));
+    bench.carry(1, &refusal(3));
+    time_out(&mut bench, 2);
+    assert_eq!(
+        bench.finish(),
+        [
+            "lost-command: initiator 0's READ(10) tag 2 at node 0 had no status in 100 s: node 1 \
+          refused it with INVALID_ARG (session 1 is lower than 7 that the nexus has there), which \
+          arrives as 0"
+        ]
+    );
+}
+
+#[test]
+fn a_result_that_loses_a_message_is_found() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.send(0, &command(2, 7, "wwn.21", 9), 11);
+    bench.wait(77_000);
+    let (initiator, tag) = (0, 1);
+    bench.event(0, Event::Aborted { initiator, tag });
+    assert_eq!(
+        bench.finish(),
+        [
+            "lost-command: initiator 0's READ(10) tag 1 at node 0 had no status in 77 s: the relay of \
+          node 0 answered its scsi_cmd (task 2, session 7) with 11 though the link stood; the \
+          kernel logs that, takes the message for sent and forgets it"
+        ]
+    );
+}
+
+/// Which of two commands that look alike is lost shows when the other one ends.
+#[test]
+fn of_twins_the_right_one_is_found() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    begin(&mut bench, 2, 7);
+    bench.send(0, &command(2, 7, "wwn.21", 9), 11);
+    bench.carry(0, &command(3, 7, "wwn.21", 9));
+    bench.carry(1, &status(3, 7));
+    end(&mut bench, 1);
+    time_out(&mut bench, 2);
+    let found = bench.finish();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("tag 2 at node 0"), "{found:?}");
+    assert!(
+        found[0].contains("scsi_cmd (task 2, session 7) with 11"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_peer_that_does_nothing_is_found_at_the_end() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.carry(0, &command(2, 7, "wwn.21", 9));
+    bench.carry(1, &data(2, 7));
+    bench.wait(80_000);
+    assert_eq!(
+        bench.finish(),
+        [
+            "lost-command: initiator 0's READ(10) tag 1 at node 0 had no status in 80 s: node 0 was \
+          given its scsi_data (task 2, session 7), and no more followed"
+        ]
+    );
+}
+
+#[test]
+fn what_a_broken_link_loses_is_no_finding() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.carry(0, &command(2, 7, "wwn.21", 9));
+    let (connection, end) = (1, ConnectionEnd::Reset);
+    bench.event(1, Event::Disconnected { connection, end });
+    // The relay of node 0 has not heard of it yet.
+    begin(&mut bench, 2, 7);
+    bench.send(0, &command(3, 7, "wwn.21", 9), 0);
+    bench.wait(5_000);
+    let (initiator, tag) = (0, 2);
+    bench.event(0, Event::TimedOut { initiator, tag });
+    bench.event(0, Event::Disconnected { connection, end });
+    begin(&mut bench, 3, 7);
+    bench.send(0, &command(4, 7, "wwn.21", 9), 134);
+    for tag in [1, 3] {
+        time_out(&mut bench, tag);
+    }
+    assert!(bench.finish().is_empty());
+}
+
+#[test]
+fn what_is_aborted_comes_late_or_goes_down_with_its_node_is_no_finding() {
+    let mut bench = bench();
+    let (initiator, lu) = (0, [0x60; 16]);
+    begin(&mut bench, 1, 7);
+    bench.event(0, Event::Aborted { initiator, tag: 1 });
+    begin(&mut bench, 2, 7);
+    bench.carry(0, &command(2, 7, "wwn.21", 9));
+    let access = LuAccess::Standby;
+    bench.event(1, Event::LuAccess { lu, access });
+    time_out(&mut bench, 2);
+    begin(&mut bench, 3, 7);
+    bench.carry(0, &command(3, 7, "wwn.21", 9));
+    time_out(&mut bench, 3);
+    bench.carry(1, &status(3, 7));
+    begin(&mut bench, 4, 7);
+    bench.event(0, Event::PowerOff);
+    bench.wait(100_000);
+    assert!(bench.finish().is_empty());
+}

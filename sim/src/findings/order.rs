@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MPL-2.0
+//! What becomes of messages between door and post: a relay hands on each one that it has
+//! answered with 0, byte for byte, once, and in order with those about the same object.
+//!
+//! Messages that were on their way when a link broke, a relay ended or a node went down may be
+//! lost; that is no finding.
+
+use super::describe::{describe, seconds};
+use super::{Finding, Found, Kind, Watcher};
+use crate::world::trace::{Event, NodeId, Record};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+use stmf_proxy::message::{MessageType, peek};
+use stmf_proxy::relay::Lane;
+use stmf_proxy::relay::classify::by_object;
+use stmf_proxy::time::Time;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Messages on their way from one node that are remembered; the oldest are forgotten first.
+const MOST_PENDING: usize = 16_384;
+
+/// Messages of one node that were posted and are remembered, to know them again.
+const MOST_POSTED: usize = 4_096;
+
+/// Messages of one node that are told as lost, and as made up; the first ones say it all.
+const MOST_TOLD: usize = 5;
+
+/// A message that is not posted so long after it was sent is overdue at the end of a run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A message that a kernel has sent and that the other one has not been given.
+struct Sent {
+    call: u64,
+    digest: u128,
+    lane: Lane,
+    message_type: Option<MessageType>,
+    text: String,
+    time: Time,
+    /// Its place in the trace.
+    sequence: u64,
+    /// Where in the trace the relay has answered it with 0.
+    answered: Option<u64>,
+    /// It may be lost: the link has broken since.
+    excused: bool,
+}
+
+/// What one node has sent.
+#[derive(Default)]
+struct Direction {
+    pending: VecDeque<Sent>,
+    posted: VecDeque<u128>,
+    /// The posts of its messages that are in progress.
+    posting: BTreeSet<u64>,
+    /// Messages that were told as made up.
+    invented: usize,
+}
+
+impl Direction {
+    fn of_call(&mut self, call: u64) -> Option<usize> {
+        self.pending.iter().rposition(|sent| sent.call == call)
+    }
+
+    /// What is on its way may be lost from here on.
+    fn excuse(&mut self) {
+        self.pending.iter_mut().for_each(|sent| sent.excused = true);
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Order {
+    directions: BTreeMap<NodeId, Direction>,
+    /// Nodes that are down.
+    down: BTreeSet<NodeId>,
+}
+
+impl Order {
+    fn upcall(&mut self, record: &Record<'_>, node: NodeId, call: u64) {
+        let Some(message) = record.message() else {
+            return;
+        };
+        // The relay may take a while to notice.
+        let excused = self.down.contains(&(node ^ 1));
+        let direction = self.directions.entry(node).or_default();
+        if direction.of_call(call).is_some() {
+            return; // The kernel tries the same one again.
+        }
+        if direction.pending.len() >= MOST_PENDING {
+            direction.pending.pop_front();
+        }
+        direction.pending.push_back(Sent {
+            call,
+            digest: xxh3_128(&message),
+            lane: by_object(&message),
+            message_type: peek(&message).map(|seen| seen.message_type),
+            text: describe(&message),
+            time: record.time,
+            sequence: record.sequence,
+            answered: None,
+            excused,
+        });
+    }
+
+    fn upcall_done(&mut self, record: &Record<'_>, node: NodeId, call: u64, taken: bool) {
+        let direction = self.directions.entry(node).or_default();
+        let Some(place) = direction.of_call(call) else {
+            return;
+        };
+        if taken {
+            direction.pending[place].answered = Some(record.sequence);
+        } else {
+            direction.pending.remove(place);
+        }
+    }
+
+    fn post(&mut self, record: &Record<'_>, node: NodeId, post: u64, found: Found<'_>) {
+        let Some(message) = record.message() else {
+            return;
+        };
+        let sender = node ^ 1;
+        let direction = self.directions.entry(sender).or_default();
+        if direction.posting.len() < MOST_POSTED {
+            direction.posting.insert(post);
+        }
+        let digest = xxh3_128(&message);
+        let place = direction
+            .pending
+            .iter()
+            .position(|sent| sent.digest == digest);
+        let Some(place) = place else {
+            let text = describe(&message);
+            let text = match direction.posted.contains(&digest) {
+                true => format!(
+                    "node {node} was given {text} a second time; node {sender} has sent it once"
+                ),
+                false => format!("node {node} was given {text}, which node {sender} has not sent"),
+            };
+            direction.invented += 1;
+            if direction.invented <= MOST_TOLD {
+                found.push(finding(Kind::Invented, record.time, node, text));
+            }
+            return;
+        };
+        let Some(sent) = direction.pending.remove(place) else {
+            return;
+        };
+        let overtaken = direction.pending.iter().take(place).find(|earlier| {
+            !earlier.excused
+                && earlier
+                    .answered
+                    .is_some_and(|answered| answered < sent.sequence)
+                && earlier.lane.conflicts_with(&sent.lane)
+        });
+        if let Some(earlier) = overtaken {
+            let came_back = (
+                earlier.message_type == Some(MessageType::DeregisterProxyPort),
+                sent.message_type == Some(MessageType::RegisterProxyPort),
+            );
+            let consequence = match came_back {
+                (true, true) => "; the port is gone there",
+                _ => "",
+            };
+            let text = format!(
+                "node {node} was given {} before {}, which node {sender} had sent first{consequence}",
+                sent.text, earlier.text
+            );
+            found.push(finding(Kind::Misordered, record.time, node, text));
+        }
+        if direction.posted.len() >= MOST_POSTED {
+            direction.posted.pop_front();
+        }
+        direction.posted.push_back(digest);
+    }
+
+    fn link_broke(&mut self, node: NodeId) {
+        for node in [node, node ^ 1] {
+            self.directions.entry(node).or_default().excuse();
+        }
+    }
+}
+
+fn finding(kind: Kind, time: Time, node: NodeId, text: String) -> Finding {
+    Finding {
+        kind,
+        time,
+        node: Some(node),
+        text,
+    }
+}
+
+impl Watcher for Order {
+    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+        let Some(node) = record.node else { return };
+        match record.event {
+            Event::Upcall { call, .. } => self.upcall(record, node, call),
+            Event::UpcallDone { call, outcome } => {
+                self.upcall_done(record, node, call, outcome == Ok(0));
+            }
+            Event::Post { post, .. } => self.post(record, node, post, found),
+            Event::PostDone { post, .. } => {
+                let direction = self.directions.entry(node ^ 1).or_default();
+                direction.posting.remove(&post);
+            }
+            // Whoever ends a connection is not told that it has ended; the next one tells.
+            Event::Disconnected { .. }
+            | Event::Connect { .. }
+            | Event::Connected { .. }
+            | Event::RelayEnded => self.link_broke(node),
+            Event::PowerOff | Event::Panic { .. } | Event::Boot { .. } => {
+                self.link_broke(node);
+                match record.event {
+                    Event::Boot { .. } => self.down.remove(&node),
+                    _ => self.down.insert(node),
+                };
+                let given = self.directions.entry(node ^ 1).or_default();
+                given.posting.clear();
+                // The next kernel numbers its calls from 1 again.
+                let direction = self.directions.entry(node).or_default();
+                direction.pending.retain(|sent| sent.answered.is_some());
+                direction.pending.iter_mut().for_each(|sent| sent.call = 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, now: Time, found: Found<'_>) {
+        for (&node, direction) in &self.directions {
+            if !direction.posting.is_empty() {
+                continue; // They wait for a post that does not come back, which is told elsewhere.
+            }
+            let lost = direction.pending.iter().filter(|sent| {
+                sent.answered.is_some() && !sent.excused && now - sent.time >= PATIENCE
+            });
+            for sent in lost.take(MOST_TOLD) {
+                let text = format!(
+                    "node {} was never given {}, which the relay of node {node} had answered \
+                     with 0 at {}, though the link stood",
+                    node ^ 1,
+                    sent.text,
+                    seconds(sent.time)
+                );
+                found.push(finding(Kind::LostMessage, now, node, text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use stmf_proxy::trace::ConnectionEnd;
+
+    fn bench() -> Bench<Order> {
+        Bench::new(Order::default())
+    }
+
+    #[test]
+    fn what_is_carried_in_order_is_no_finding() {
+        let mut bench = bench();
+        bench.carry(0, &register_port(1, "wwn.21"));
+        // Other objects may overtake each other.
+        bench.send(0, &register_port(2, "wwn.22"), 0);
+        bench.send(0, &register_port(3, "wwn.23"), 0);
+        bench.post(1, &register_port(3, "wwn.23"));
+        bench.post(1, &register_port(2, "wwn.22"));
+        // The same bytes, sent twice.
+        bench.carry(1, &data(4, 1));
+        bench.carry(1, &data(4, 1));
+        bench.wait(60_000);
+        assert!(bench.finish().is_empty());
+    }
+
+    #[test]
+    fn a_message_that_overtakes_another_one_about_its_object_is_found() {
+        let mut bench = bench();
+        let (remove, add) = (deregister_port(6, "wwn.21"), register_port(7, "wwn.21"));
+        bench.send(0, &remove, 0);
+        bench.send(0, &add, 0);
+        bench.post(1, &add);
+        bench.post(1, &remove);
+        assert_eq!(
+            bench.finish(),
+            [
+                "misordered: node 1 was given register_proxy_port (msgid 7) of port wwn.21 before \
+              deregister_proxy_port (msgid 6) of port wwn.21, which node 0 had sent first; the \
+              port is gone there"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_posted_twice_or_made_up_is_found() {
+        let mut bench = bench();
+        bench.carry(0, &command(5, 1, "wwn.21", 9));
+        bench.post(1, &command(5, 1, "wwn.21", 9));
+        bench.post(1, &command(6, 1, "wwn.21", 9));
+        assert_eq!(
+            bench.finish(),
+            [
+                "invented: node 1 was given scsi_cmd (task 5, session 1) a second time; node 0 has \
+                 sent it once",
+                "invented: node 1 was given scsi_cmd (task 6, session 1), which node 0 has not sent"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_lost_on_a_link_that_stands_is_found() {
+        let mut bench = bench();
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        bench.wait(10_000);
+        assert_eq!(
+            bench.finish(),
+            [
+                "lost-message: node 1 was never given scsi_cmd (task 5, session 1), which the relay of \
+              node 0 had answered with 0 at 0.000 s, though the link stood"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_waits_behind_a_post_is_not_lost() {
+        let mut bench = bench();
+        let (first, second) = (deregister_port(6, "wwn.21"), register_port(7, "wwn.21"));
+        bench.send(0, &first, 0);
+        bench.send(0, &second, 0);
+        bench.post_begins(1, &first);
+        bench.wait(60_000);
+        assert!(bench.finish().is_empty());
+    }
+
+    #[test]
+    fn only_the_first_made_up_messages_are_told() {
+        let mut bench = bench();
+        for task in 0..100 {
+            bench.post(1, &command(task, 1, "wwn.21", 9));
+        }
+        assert_eq!(bench.finish().len(), MOST_TOLD);
+    }
+
+    #[test]
+    fn what_a_broken_link_loses_is_no_finding() {
+        let mut bench = bench();
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        let (connection, end) = (1, ConnectionEnd::Reset);
+        bench.event(1, Event::Disconnected { connection, end });
+        // What was refused was not sent at all.
+        bench.send(0, &command(6, 1, "wwn.21", 9), 134);
+        // The relays have said goodbye, and both have closed.
+        bench.send(0, &command(7, 1, "wwn.21", 9), 0);
+        bench.event(0, Event::Connect { connection: 2 });
+        bench.carry(0, &command(8, 1, "wwn.21", 9));
+        // Nobody is there.
+        bench.event(1, Event::PowerOff);
+        bench.send(0, &command(9, 1, "wwn.21", 9), 0);
+        bench.wait(60_000);
+        assert!(bench.finish().is_empty());
+    }
+}
