@@ -14,5 +14,6 @@ pub mod replay;
 pub mod report;
 pub mod scsi;
 pub mod service;
+pub mod shrink;
 pub mod view;
 pub mod world;

@@ -6,6 +6,7 @@
 //! it event by event. The trace of one node, or of real ones, is replayed node by node
 //! ([`node`]): a fresh kernel is given what came to the recorded one.
 
+pub(crate) mod caught;
 pub mod compare;
 pub mod diff;
 pub mod file;

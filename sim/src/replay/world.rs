@@ -6,9 +6,10 @@
 //! or changed no longer fits step by step; then each thing is done at its time, when what it
 //! needs is there (the port before the login, the login before the command).
 
+use super::caught::caught;
 use super::script::{Input, Oracle, Script};
 use crate::demo::disk::{self, DiskError, Source};
-use crate::findings::{Finding, Watch};
+use crate::findings::{Finding, Kind, Watch};
 use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::{Content, Disk, Fill, MemoryStore, SharedDisk};
 use crate::relays::UnknownRelay;
@@ -43,7 +44,9 @@ pub struct Settings {
     pub sinks: Vec<Rc<RefCell<dyn Sink>>>,
     /// Writes the run down.
     pub recorder: Option<SharedRecorder>,
-    /// Asked now and then: true ends the run early.
+    /// Watches the run, for those who look at findings while it goes on; else it has its own.
+    pub watch: Option<Rc<RefCell<Watch>>>,
+    /// Asked before every step: true ends the run early.
     pub stop: Option<Box<dyn Fn() -> bool>>,
 }
 
@@ -116,7 +119,7 @@ struct Stage {
 /// [`ReplayError`], before anything is played.
 pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, ReplayError> {
     let disks = disks_of(script, settings.disk.as_ref())?;
-    let watch = Watch::shared();
+    let watch = settings.watch.unwrap_or_else(Watch::shared);
     let mut builder = Builder::from_plan(&script.plan)?.sink(watch.clone());
     for sink in settings.sinks {
         builder = builder.sink(sink);
@@ -154,13 +157,22 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         next: Cell::new(0),
         stop: settings.stop,
     };
-    // A scenario can end without having met a deadlock.
-    let stuck = player.run().or_else(|| world.deadlock());
-    if let Some(stuck) = stuck {
-        world.ended(true);
-        watch.borrow_mut().add(Finding::from(&stuck));
-    } else {
-        world.ended(false);
+    let found = match caught(|| player.run()) {
+        // A scenario can end without having met a deadlock.
+        Ok(stuck) => stuck
+            .or_else(|| world.deadlock())
+            .map(|stuck| Finding::from(&stuck)),
+        Err(text) => Some(Finding {
+            kind: Kind::ProgramPanic,
+            time: world.now(),
+            node: None,
+            text,
+        }),
+    };
+    let stuck = |found: &Finding| found.kind != Kind::ProgramPanic;
+    world.ended(found.as_ref().is_some_and(stuck));
+    if let Some(found) = found {
+        watch.borrow_mut().add(found);
     }
     let findings = watch.borrow_mut().finish(world.now());
     Ok(Outcome {

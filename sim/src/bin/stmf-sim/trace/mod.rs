@@ -7,6 +7,7 @@ mod for_wireshark;
 mod import_dtrace;
 mod replay;
 mod show;
+mod shrink;
 mod stats;
 mod to_test;
 
@@ -24,6 +25,7 @@ pub enum TraceCommand {
     ForWireshark(for_wireshark::Arguments),
     ImportDtrace(import_dtrace::Arguments),
     Show(Box<show::Arguments>),
+    Shrink(shrink::Arguments),
     Stats(stats::Arguments),
     ToTest(to_test::Arguments),
 }
@@ -36,6 +38,7 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
         TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
         TraceCommand::Show(arguments) => show::run(*arguments),
+        TraceCommand::Shrink(arguments) => shrink::run(arguments),
         TraceCommand::Stats(arguments) => stats::run(arguments),
         TraceCommand::ToTest(arguments) => to_test::run(arguments),
     }
