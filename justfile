@@ -38,6 +38,10 @@ test-long cases="20000":
 check-illumos *args:
     scripts/check-illumos.sh {{ args }}
 
+# Record and shrink the traces of the field failures anew, and write the pages about them
+field-fixtures:
+    UPDATE_FIXTURES=1 cargo test -p stmf-sim --test field_failures
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -58,6 +58,8 @@ pub enum Keep {
     Kind(Kind),
     /// Any finding of this kind.
     Any(Kind),
+    /// A finding like this one.
+    Like(Finding),
     /// That this command fails.
     Exec(Exec),
 }
@@ -234,6 +236,13 @@ impl Shrinker<'_> {
             }
             Keep::Kind(kind) => Proof::Finding(Wanted::like(first(*kind)?)),
             Keep::Any(kind) => first(*kind).map(|_| Proof::Finding(Wanted::any(*kind)))?,
+            Keep::Like(finding) => {
+                let wanted = Wanted::like(finding);
+                if !findings.iter().any(|found| wanted.is_shown_by(found)) {
+                    first(finding.kind)?;
+                }
+                Proof::Finding(wanted)
+            }
             Keep::Exec(exec) => match exec.fails(&self.settings.input)? {
                 true => Proof::Exec(exec.clone()),
                 false => return Err(ShrinkError::ExecSound),
