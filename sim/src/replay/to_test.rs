@@ -33,6 +33,12 @@ pub fn to_test(path: &str, replayed: &Replayed) -> String {
     let mut text = String::new();
     let name = function_name(path);
     let path = literal(&format!("/{}", path.trim_start_matches("./")));
+    let home = "env!(\"CARGO_MANIFEST_DIR\")";
+    // As rustfmt has it: arguments of more than 60 columns stand on lines of their own.
+    let trace = match home.len() + 2 + path.len() > 60 {
+        false => format!("concat!({home}, {path})"),
+        true => format!("concat!(\n        {home},\n        {path}\n    )"),
+    };
     let hash = literal(&replayed.hash.to_string());
     let findings: Vec<String> = replayed
         .findings
@@ -46,7 +52,7 @@ pub fn to_test(path: &str, replayed: &Replayed) -> String {
 /// Replays a recorded run: everything must happen again as it did, event by event.
 #[test]
 fn {name}() {{
-    let trace = concat!(env!(\"CARGO_MANIFEST_DIR\"), {path});
+    let trace = {trace};
     let replayed = stmf_sim::replay::replay_file(trace.as_ref(), Default::default()).unwrap();
     assert_eq!(replayed.divergence, None, \"the run is another one\");
     assert_eq!(replayed.equal, {events}, \"events\");
