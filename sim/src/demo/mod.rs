@@ -14,8 +14,8 @@ pub use disk::{DiskError, Source};
 pub use report::{Check, Report};
 
 use crate::kernel::{KernelConfig, Profile};
+use crate::view::story::{Cast, Choice, Story};
 use crate::world::statistics::Statistics;
-use crate::world::story::Story;
 use crate::world::{RelayProgram, StandardRelay, World};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -94,7 +94,8 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         .build();
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
-    let story = Rc::new(RefCell::new(Story::new(settings.ladder)));
+    let empty = || Story::new(Cast::BOTH, settings.ladder, Choice::default());
+    let story = Rc::new(RefCell::new(empty()));
     if settings.ladder > 0 {
         world.trace().add_sink(story.clone());
     }
@@ -132,7 +133,7 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         simulated: world.now(),
         events: world.trace().events(),
         trace_hash: world.hash(),
-        ladder: (settings.ladder > 0).then_some(story),
+        ladder: (settings.ladder > 0).then(|| story.replace(empty()).finish()),
     })
 }
 

@@ -62,7 +62,6 @@ pub mod random;
 mod ratio;
 pub mod relay;
 pub mod statistics;
-pub mod story;
 mod stuck;
 pub mod trace;
 
