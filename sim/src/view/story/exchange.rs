@@ -3,6 +3,9 @@
 //!
 //! Exchanges are numbered as they begin, so the same trace gives the same numbers each time that
 //! it is read.
+//!
+//! No number joins a command of an initiator and its message: session, LUN and CDB do. Commands
+//! that agree in all three and are under way at once are taken in their order, which may be wrong.
 
 use super::Side;
 use std::collections::BTreeMap;
