@@ -16,8 +16,8 @@ pub use report::{Check, Report};
 use crate::findings::Watch;
 use crate::kernel::{KernelConfig, Profile};
 use crate::recording::{self, RecordingError};
+use crate::view::story::{Cast, Choice, Story};
 use crate::world::statistics::Statistics;
-use crate::world::story::Story;
 use crate::world::{RelayProgram, StandardRelay, World};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -123,7 +123,8 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
     }
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     world.trace().add_sink(statistics.clone());
-    let story = Rc::new(RefCell::new(Story::new(settings.ladder)));
+    let empty = || Story::new(Cast::BOTH, settings.ladder, Choice::default());
+    let story = Rc::new(RefCell::new(empty()));
     if settings.ladder > 0 {
         world.trace().add_sink(story.clone());
     }
@@ -162,7 +163,7 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         events: world.trace().events(),
         trace_hash: world.hash(),
         recording: recorder.map(|recorder| recorder.borrow_mut().report()),
-        ladder: (settings.ladder > 0).then_some(story),
+        ladder: (settings.ladder > 0).then(|| story.replace(empty()).finish()),
     })
 }
 

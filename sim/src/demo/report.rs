@@ -4,15 +4,14 @@
 use super::Sha256Digest;
 use crate::kernel::Profile;
 use crate::recording::RecordingReport;
+use crate::report::ladder::Ladder;
+use crate::report::ladder::text::DEFAULT_WIDTH;
 use crate::report::style::{Style, Tone};
 use crate::report::table::{Cell, Table};
 use crate::report::thousands;
 use crate::world::statistics::Statistics;
-use crate::world::story::Story;
 use crate::world::trace::TraceHash;
 use serde_json::{Value, json};
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::message::hex;
 use stmf_proxy::time::Time;
@@ -59,7 +58,7 @@ pub struct Report {
     /// What was recorded, if that was wanted.
     pub recording: Option<RecordingReport>,
     /// The first exchanges, if they were wanted.
-    pub(super) ladder: Option<Rc<RefCell<Story>>>,
+    pub(super) ladder: Option<Ladder>,
 }
 
 /// The name of a profile on the command line.
@@ -90,7 +89,7 @@ impl Report {
         self.push_facts(&mut text);
         if let Some(ladder) = &self.ladder {
             heading(&mut text, "first exchanges");
-            text.push_str(&ladder.borrow_mut().render(style));
+            text.push_str(&ladder.text(style, DEFAULT_WIDTH));
         }
         heading(&mut text, "checks");
         for check in &self.checks {
@@ -282,8 +281,7 @@ impl Report {
 
     /// The ladder diagram, if it was wanted.
     pub fn ladder(&self, style: Style) -> Option<String> {
-        self.ladder
-            .as_ref()
-            .map(|story| story.borrow_mut().render(style))
+        let ladder = self.ladder.as_ref();
+        ladder.map(|ladder| ladder.text(style, DEFAULT_WIDTH))
     }
 }

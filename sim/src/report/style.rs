@@ -14,6 +14,8 @@ pub enum Tone {
     Good,
     /// Not as it should be.
     Bad,
+    /// Perhaps not as it should be.
+    Warn,
     /// Of less interest.
     Faint,
 }
@@ -48,6 +50,7 @@ impl Style {
             Tone::Heading => "1",
             Tone::Good => "32",
             Tone::Bad => "1;31",
+            Tone::Warn => "33",
             Tone::Faint => "2",
         };
         format!("\x1b[{code}m{text}\x1b[0m")

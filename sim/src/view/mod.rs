@@ -14,9 +14,11 @@ pub mod filter;
 mod follow;
 pub mod histogram;
 mod json;
+pub mod ladder;
 mod line;
 pub mod show;
 pub mod stats;
+pub mod story;
 mod text;
 pub mod wireshark;
 

@@ -65,7 +65,6 @@ pub mod random;
 mod ratio;
 pub mod relay;
 pub mod statistics;
-pub mod story;
 mod stuck;
 pub mod trace;
 

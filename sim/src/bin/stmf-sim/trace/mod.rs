@@ -5,6 +5,7 @@
 mod diff;
 mod for_wireshark;
 mod import_dtrace;
+mod ladder;
 mod replay;
 mod show;
 mod shrink;
@@ -24,6 +25,7 @@ pub enum TraceCommand {
     Replay(replay::Arguments),
     ForWireshark(for_wireshark::Arguments),
     ImportDtrace(import_dtrace::Arguments),
+    Ladder(ladder::Arguments),
     Show(Box<show::Arguments>),
     Shrink(shrink::Arguments),
     Stats(stats::Arguments),
@@ -37,6 +39,7 @@ pub fn run(command: TraceCommand) -> ExitCode {
         TraceCommand::Replay(arguments) => replay::run(arguments),
         TraceCommand::ForWireshark(arguments) => for_wireshark::run(arguments),
         TraceCommand::ImportDtrace(arguments) => import_dtrace::run(arguments),
+        TraceCommand::Ladder(arguments) => ladder::run(arguments),
         TraceCommand::Show(arguments) => show::run(*arguments),
         TraceCommand::Shrink(arguments) => shrink::run(arguments),
         TraceCommand::Stats(arguments) => stats::run(arguments),
