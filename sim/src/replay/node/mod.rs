@@ -7,7 +7,7 @@
 //! ([`Input`]), and between them what the kernel is expected to do. [`NodeScript::run`] walks
 //! along it. A command that a recording does not tell of is derived from the message that it
 //! caused; what was there before the recording began is derived from where it is first mentioned
-//! ([`Assumption`]); `docs/replay.md` has the rules.
+//! ([`Assumption`]); `docs/replaying-a-node.md` has the rules.
 //!
 //! # How time and order are kept
 //!
