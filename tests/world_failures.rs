@@ -2,7 +2,7 @@
 //! The promise: what goes wrong in a world (a link that breaks, a relay that dies, a node that
 //! loses its power) looks to initiators as it would outside, and the pair of nodes heals.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -83,6 +83,23 @@ async fn heals(world: &World, path: &Path) -> bool {
     let end = world.now() + PATIENCE;
     while world.now() < end {
         if read(path).await.is_good() {
+            return true;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+/// Whether the LU answers GOOD again before long.
+async fn responds(world: &World, path: &Path) -> bool {
+    let end = world.now() + PATIENCE;
+    while world.now() < end {
+        if path
+            .command([0; 8], &[0; 6], Transfer::None)
+            .await
+            .outcome
+            .is_good()
+        {
             return true;
         }
         world.sleep(Duration::from_millis(100)).await;
@@ -274,4 +291,62 @@ fn the_standby_node_takes_over_from_a_dead_one() {
             assert!(write.outcome.is_good(), "{}", write.outcome);
         })
         .unwrap();
+}
+
+/// Sends commands, each with a reset of the LU right behind it, and has every reset answered.
+async fn resets(world: World, path: Path) {
+    const LUN_RESET: u8 = 5;
+    let data = [7; 512];
+    for _ in 0..10 {
+        let (same, written) = (path.clone(), data);
+        world.spawn("writer", async move {
+            let cdb = cdb::write_10(3, 1);
+            same.command([0; 8], &cdb, Transfer::Write(&written)).await;
+        });
+        let reply = path.manage([0; 8], LUN_RESET).await;
+        assert!(reply.outcome.is_good(), "{}", reply.outcome);
+    }
+}
+
+#[test]
+fn resets_of_several_hosts_at_once_are_all_answered_and_hold_no_session_up() {
+    for seed in 0..20 {
+        let world = world(seed);
+        let hosts = [(); 4].map(|()| world.initiator());
+        for host in &hosts {
+            host.set_timeout(Duration::from_secs(5));
+        }
+        world
+            .run(async move |world| {
+                let path = start(&world, &hosts[0]).await.unwrap();
+                let done = Rc::new(Cell::new(0));
+                for (number, host) in hosts[1..].iter().enumerate() {
+                    // Two on the node that serves the LU, one on the standby path.
+                    let node = world.node(u8::from(number < 2));
+                    let own = node.login(host, 0).await.unwrap();
+                    assert!(responds(&world, &own).await);
+                    let (this, done) = (world.clone(), done.clone());
+                    world.spawn("host", async move {
+                        resets(this, own.clone()).await;
+                        own.logout().await;
+                        done.set(done.get() + 1);
+                    });
+                }
+                let end = world.now() + PATIENCE;
+                while done.get() < 3 && world.now() < end {
+                    world.sleep(Duration::from_millis(100)).await;
+                }
+                assert_eq!(done.get(), 3, "seed {seed}");
+                // The peer's sessions could be closed, and its ports can be.
+                path.logout().await;
+                let path = world.node(0).login(&hosts[0], 0).await.unwrap();
+                world.network().break_connections(0, 1);
+                assert!(responds(&world, &path).await, "seed {seed}");
+                world.node(1).stop_relay();
+                world.sleep(Duration::from_secs(10)).await;
+                world.node(1).start_relay().unwrap();
+                assert!(responds(&world, &path).await, "seed {seed}");
+            })
+            .unwrap();
+    }
 }

@@ -56,8 +56,8 @@ impl Stmf<'_> {
     /// told if stmf held the LU for active.
     pub async fn deregister_lu(&self, lu: &Rc<Lu>) {
         lu.online.set(false);
-        self.abort_lu_tasks(lu, None);
-        self.wait_for_lu_tasks(lu, None).await;
+        self.abort_lu_tasks(lu);
+        self.wait_for_lu_tasks(lu).await;
         let state = self.state();
         let _lock = state.lock.lock().await;
         if state.alua_enabled.get() && lu.alua && lu.access.get() == Access::Active {
@@ -89,29 +89,41 @@ impl Stmf<'_> {
         let enabled = self.state().alua_enabled.get();
         drop(lock);
         if enabled {
-            self.abort_lu_tasks(lu, None);
+            self.abort_lu_tasks(lu);
         }
     }
 
-    /// Begins to abort every task of the LU but `except`, newest first.
-    pub(super) fn abort_lu_tasks(&self, lu: &Rc<Lu>, except: Option<&Rc<Task>>) {
+    /// Begins to abort every task of the LU, newest first.
+    fn abort_lu_tasks(&self, lu: &Rc<Lu>) {
         let tasks = lu.tasks.borrow().clone();
         for task in &tasks {
-            if except.is_none_or(|except| !Rc::ptr_eq(task, except)) {
-                self.abort_task(task);
-            }
+            self.abort_task(task);
         }
     }
 
-    /// Waits until the LU has no tasks but `except`.
-    pub(super) async fn wait_for_lu_tasks(&self, lu: &Rc<Lu>, except: Option<&Rc<Task>>) {
-        let left = || {
-            let tasks = lu.tasks.borrow();
-            tasks
-                .iter()
-                .any(|task| except.is_none_or(|except| !Rc::ptr_eq(task, except)))
-        };
-        while left() {
+    /// Waits until the LU, which takes no new tasks any more, has none.
+    async fn wait_for_lu_tasks(&self, lu: &Rc<Lu>) {
+        while !lu.tasks.borrow().is_empty() {
+            self.state().task_freed.wait().await;
+        }
+    }
+
+    /// Begins to abort every command of the LU, newest first, for a task management function;
+    /// these are the tasks that it then waits for. Other functions are let be: two that abort
+    /// each other would each wait for the end of the other, in the very thread that has to bring
+    /// its own end about.
+    pub(super) fn abort_lu_commands(&self, lu: &Rc<Lu>) -> Vec<Rc<Task>> {
+        let mut commands = lu.tasks.borrow().clone();
+        commands.retain(|task| task.command.management_function == 0);
+        for command in &commands {
+            self.abort_task(command);
+        }
+        commands
+    }
+
+    /// Waits until all of these tasks are over, and for none that came after them.
+    pub(super) async fn wait_for_ends(&self, tasks: &[Rc<Task>]) {
+        while tasks.iter().any(|task| !task.flags.get().freed) {
             self.state().task_freed.wait().await;
         }
     }

@@ -109,8 +109,8 @@ impl Stmf<'_> {
                 self.copy_to_peer(task).await;
                 match &task.lu {
                     Some(lu) => {
-                        self.abort_lu_tasks(lu, Some(task));
-                        self.wait_for_lu_tasks(lu, Some(task)).await;
+                        let commands = self.abort_lu_commands(lu);
+                        self.wait_for_ends(&commands).await;
                         if function == LUN_RESET {
                             lu.provider.reset(self.0, lu, &task.session);
                         }
@@ -122,11 +122,12 @@ impl Stmf<'_> {
             }
             TARGET_WARM_RESET | TARGET_COLD_RESET | TARGET_RESET => {
                 let lus = self.lus();
+                let mut commands = Vec::new();
                 for lu in lus.iter().rev() {
-                    self.abort_lu_tasks(lu, Some(task));
+                    commands.push(self.abort_lu_commands(lu));
                 }
-                for lu in &lus {
-                    self.wait_for_lu_tasks(lu, Some(task)).await;
+                for (lu, commands) in lus.iter().zip(commands.iter().rev()) {
+                    self.wait_for_ends(commands).await;
                     lu.provider.reset(self.0, lu, &task.session);
                 }
                 self.send_status(task, 0, &[]).await;
