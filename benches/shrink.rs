@@ -24,6 +24,7 @@ fn main() {
             keep: Keep::FirstFinding,
             tries: DEFAULT_TRIES,
             disk: None,
+            node: None,
         };
         let started = Instant::now();
         let report = shrink::shrink(&settings, Rc::new(())).unwrap();

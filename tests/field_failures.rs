@@ -142,6 +142,7 @@ fn write_trace(failure: &Failure) {
         keep: Keep::Like(named),
         tries: shrink::DEFAULT_TRIES,
         disk: None,
+        node: None,
     };
     let report = shrink::shrink(&settings, Rc::new(())).unwrap();
     println!("{}", report.text(Style::PLAIN, Duration::ZERO));

@@ -2,7 +2,9 @@
 //! A test in Rust that replays a trace and asserts what happened, to be pasted.
 
 use super::file::Replayed;
+use super::node::NodeRun;
 use std::fmt::Write;
+use stmf_proxy::trace::NodeId;
 
 /// The name of a test for a file: what a Rust function can be called.
 fn function_name(path: &str) -> String {
@@ -61,15 +63,49 @@ fn {name}() {{
 ",
         events = replayed.equal,
     );
+    expect_findings(&mut text, &findings);
+    text
+}
+
+/// The end of a test: these findings, and no others.
+fn expect_findings(text: &mut String, findings: &[String]) {
     if findings.is_empty() {
         text.push_str("    assert_eq!(findings, [] as [String; 0], \"nothing went wrong\");\n}\n");
-    } else {
-        text.push_str("    let expected = [\n");
-        for finding in findings {
-            let _ = writeln!(text, "        {finding},");
-        }
-        text.push_str("    ];\n    assert_eq!(findings, expected);\n}\n");
+        return;
     }
+    text.push_str("    let expected = [\n");
+    for finding in findings {
+        let _ = writeln!(text, "        {finding},");
+    }
+    text.push_str("    ];\n    assert_eq!(findings, expected);\n}\n");
+}
+
+/// The test for one node of a trace that is not of a whole run. `path` as for [`to_test`].
+pub fn of_node(path: &str, node: NodeId, run: &NodeRun) -> String {
+    let mut text = String::new();
+    let name = format!("{}_node_{node}", function_name(path));
+    let path = literal(&format!("/{}", path.trim_start_matches("./")));
+    let findings: Vec<String> = run
+        .findings(node)
+        .iter()
+        .map(|finding| literal(&finding.to_string()))
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "\
+/// Replays a recorded node: its kernel must do again what it did.
+#[test]
+fn {name}() {{
+    let trace = concat!(env!(\"CARGO_MANIFEST_DIR\"), {path});
+    let run = stmf_sim::replay::node::replay_node(trace.as_ref(), {node}).unwrap();
+    assert!(run.agrees(), \"{{run}}\");
+    assert_eq!(format!(\"{{:016x}}\", run.hash), \"{hash:016x}\");
+    let findings: Vec<String> = run.findings({node}).iter().map(|f| f.to_string()).collect();
+",
+        hash = run.hash,
+    );
+    expect_findings(&mut text, &findings);
     text
 }
 

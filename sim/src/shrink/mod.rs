@@ -7,6 +7,7 @@
 //! | `oracle.rs`, `exec.rs` | what must stay: a finding, or what a command says |
 //! | `search.rs` | the search, and the cutting of inputs, whatever they are |
 //! | `cut.rs` | scripts of worlds as something to cut |
+//! | `node.rs` | scripts of single nodes as something to cut |
 //! | `simplify.rs` | smaller commands, shorter times, less chance |
 //! | `probe.rs` | playing a candidate within bounds |
 //! | `report.rs` | what came of it, for people and programs |
@@ -16,6 +17,7 @@
 
 pub mod cut;
 pub mod exec;
+mod node;
 pub mod oracle;
 pub mod probe;
 pub mod report;
@@ -33,7 +35,8 @@ use crate::field::REST;
 use crate::findings::{Finding, Kind};
 use crate::recording::{self, RecordingError, TraceRecorder};
 use crate::replay::file::{FileError, read_script, replay_file};
-use crate::replay::script::{Oracle, Script};
+use crate::replay::node::NodeFileError;
+use crate::replay::script::{Oracle, Script, ScriptError};
 use crate::replay::world::{Mode, ReplayError, Settings as PlaySettings, play};
 use cut::{Cuttable, first_choices};
 use probe::{Limits, Played, Run};
@@ -42,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::time::Time;
+use stmf_proxy::trace::NodeId;
 
 /// How many tries are made unless told otherwise.
 pub const DEFAULT_TRIES: u64 = 20_000;
@@ -76,6 +80,9 @@ pub struct Settings {
     pub tries: u64,
     /// The file behind a disk that was one.
     pub disk: Option<PathBuf>,
+    /// The node whose events are cut; none for the run of a world, or for the only node of a
+    /// trace that is not of a world.
+    pub node: Option<NodeId>,
 }
 
 /// Why nothing was cut.
@@ -84,6 +91,25 @@ pub enum ShrinkError {
     /// The trace cannot be played.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The nodes of the trace cannot be replayed.
+    #[error(transparent)]
+    Node(#[from] NodeFileError),
+    /// It is no run of a world, and has more than one node.
+    #[error(
+        "the trace is not that of a whole run, and has {} nodes, which are replayed one by one; \
+         choose one with --node N: {}",
+        .0.len(), .0.iter().map(|node| node.to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    SeveralNodes(Vec<NodeId>),
+    /// What is left of the node's trace after recording its replay anew does not replay.
+    #[error(
+        "this trace of a node cannot be cut: its inputs were given to a simulated kernel without \
+         comparing and what happened was recorded anew, but the failure does not survive that: {0}"
+    )]
+    NodeOnlyWhole(String),
+    /// The smaller trace of a node does not replay from its file: a bug of this program.
+    #[error("the smaller trace does not replay from its file; nothing was written")]
+    NodeNotConfirmed,
     /// The output is the input.
     #[error("{} would be written over itself; give another file with -o", .0.display())]
     SameFile(PathBuf),
@@ -164,7 +190,17 @@ pub fn shrink(settings: &Settings, watching: Rc<dyn Watching>) -> Result<Report,
     if same(&settings.input).is_some_and(|input| same(&settings.output) == Some(input)) {
         return Err(ShrinkError::SameFile(settings.input.clone()));
     }
-    let (script, _) = read_script(&settings.input)?;
+    if settings.node.is_some() {
+        return node::shrink(settings, watching);
+    }
+    let script = match read_script(&settings.input) {
+        Ok((script, _)) => script,
+        // It is no run that could be made again as a whole.
+        Err(FileError::Script(
+            ScriptError::NoPlan | ScriptError::Cut { .. } | ScriptError::Missing { .. },
+        )) => return node::shrink(settings, watching),
+        Err(error) => return Err(error.into()),
+    };
     let shrinker = Shrinker { settings, watching };
     let (before, findings) = shrinker.original(&script)?;
     let mut judge = shrinker.judge(&findings)?;
@@ -194,10 +230,54 @@ pub fn shrink(settings: &Settings, watching: Rc<dyn Watching>) -> Result<Report,
     })
 }
 
+/// A folder beside the output: whoever looks at that sees the old one or all of the new one.
+fn folder_beside(output: &Path) -> Result<tempfile::TempDir, ShrinkError> {
+    let parent = output
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
+    let folder = tempfile::Builder::new()
+        .prefix(".shrink")
+        .tempdir_in(directory);
+    folder.map_err(|error| ShrinkError::Output {
+        directory: directory.to_path_buf(),
+        error,
+    })
+}
+
 /// What shows that a candidate fails.
 enum Proof {
     Finding(Wanted),
     Exec(Exec),
+}
+
+/// How one tells that a run still fails, from what the recorded one shows.
+fn proof(settings: &Settings, findings: &[Finding]) -> Result<Proof, ShrinkError> {
+    let first = |kind: Kind| {
+        let found = findings.iter().find(|finding| finding.kind == kind);
+        found.ok_or_else(|| ShrinkError::NotShown {
+            kind,
+            found: findings.to_vec(),
+        })
+    };
+    Ok(match &settings.keep {
+        Keep::FirstFinding => {
+            Proof::Finding(Wanted::like(findings.first().ok_or(ShrinkError::Sound)?))
+        }
+        Keep::Kind(kind) => Proof::Finding(Wanted::like(first(*kind)?)),
+        Keep::Any(kind) => first(*kind).map(|_| Proof::Finding(Wanted::any(*kind)))?,
+        Keep::Like(finding) => {
+            let wanted = Wanted::like(finding);
+            if !findings.iter().any(|found| wanted.is_shown_by(found)) {
+                first(finding.kind)?;
+            }
+            Proof::Finding(wanted)
+        }
+        Keep::Exec(exec) => match exec.fails(&settings.input)? {
+            true => Proof::Exec(exec.clone()),
+            false => return Err(ShrinkError::ExecSound),
+        },
+    })
 }
 
 struct Judge {
@@ -223,33 +303,8 @@ impl Shrinker<'_> {
     }
 
     fn judge(&self, findings: &[Finding]) -> Result<Judge, ShrinkError> {
-        let first = |kind: Kind| {
-            let found = findings.iter().find(|finding| finding.kind == kind);
-            found.ok_or_else(|| ShrinkError::NotShown {
-                kind,
-                found: findings.to_vec(),
-            })
-        };
-        let proof = match &self.settings.keep {
-            Keep::FirstFinding => {
-                Proof::Finding(Wanted::like(findings.first().ok_or(ShrinkError::Sound)?))
-            }
-            Keep::Kind(kind) => Proof::Finding(Wanted::like(first(*kind)?)),
-            Keep::Any(kind) => first(*kind).map(|_| Proof::Finding(Wanted::any(*kind)))?,
-            Keep::Like(finding) => {
-                let wanted = Wanted::like(finding);
-                if !findings.iter().any(|found| wanted.is_shown_by(found)) {
-                    first(finding.kind)?;
-                }
-                Proof::Finding(wanted)
-            }
-            Keep::Exec(exec) => match exec.fails(&self.settings.input)? {
-                true => Proof::Exec(exec.clone()),
-                false => return Err(ShrinkError::ExecSound),
-            },
-        };
         Ok(Judge {
-            proof,
+            proof: proof(self.settings, findings)?,
             limits: Limits::NONE,
         })
     }
@@ -400,19 +455,7 @@ impl Shrinker<'_> {
         judge: &Judge,
     ) -> Result<(Size, Option<Finding>), ShrinkError> {
         let output = &self.settings.output;
-        let parent = output
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let directory = parent.unwrap_or(Path::new(".")).to_path_buf();
-        let failed = |error| ShrinkError::Output {
-            directory: directory.clone(),
-            error,
-        };
-        // Whoever looks at the output sees the old one or all of the new one.
-        let folder = tempfile::Builder::new()
-            .prefix(".shrink")
-            .tempdir_in(&directory);
-        let folder = folder.map_err(failed)?;
+        let folder = folder_beside(output)?;
         let path = folder.path().join("small.pcapng");
         let run = match &judge.proof {
             Proof::Finding(wanted) => Run {
@@ -436,7 +479,10 @@ impl Shrinker<'_> {
             Proof::Exec(exec) => (exec.fails(&path)?, None),
         };
         let (small, _) = read_script(&path)?;
-        std::fs::rename(&path, output).map_err(failed)?;
+        std::fs::rename(&path, output).map_err(|error| ShrinkError::Output {
+            directory: output.clone(),
+            error,
+        })?;
         if replayed.divergence.is_some() || !shown {
             return Err(ShrinkError::NotConfirmed(output.clone()));
         }

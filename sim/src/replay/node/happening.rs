@@ -49,6 +49,8 @@ pub(super) enum Happening {
         trap: u8,
         reason: String,
     },
+    /// A line of the kernel's log.
+    Logged(String),
 }
 
 /// What has happened and was not looked at.
@@ -102,6 +104,8 @@ impl Observer for Log {
                     lines.pop_front();
                 }
                 lines.push_back((*line).to_owned());
+                drop(lines);
+                self.tell(Happening::Logged((*line).to_owned()));
             }
             KernelEvent::Panicked(panic) => self.tell(Happening::Panicked {
                 trap: panic.trap.unwrap_or(0),

@@ -38,6 +38,7 @@ mod port;
 mod run;
 mod script;
 mod settings;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod walk;

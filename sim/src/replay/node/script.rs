@@ -298,4 +298,41 @@ impl NodeScript {
     pub fn run(&self, settings: &NodeSettings) -> NodeRun {
         Walk::new(self, settings).run()
     }
+
+    /// As [`NodeScript::run`], and what happened as records of a trace, from which a script can
+    /// be made in turn: what was done to the kernel, and what it did. They end with the last step
+    /// of this script. Data that was cut from the recording stands there as zeros.
+    pub fn run_recorded(&self, settings: &NodeSettings) -> (NodeRun, Vec<RecordBuf>) {
+        Walk::new(self, settings).run_recorded()
+    }
+
+    /// As [`NodeScript::run`], and how many steps the threads of the kernel took
+    /// ([`NodeSettings::steps`]).
+    pub fn run_counting(&self, settings: &NodeSettings) -> (NodeRun, u64) {
+        let walk = Walk::new(self, settings);
+        let executor = walk.executor();
+        (walk.run(), executor.steps())
+    }
+
+    /// When the last record was made.
+    pub fn last_time(&self) -> Time {
+        self.times.last().copied().unwrap_or(Time::ZERO)
+    }
+
+    /// Numbers that tell the inputs apart, also from those of the script that this one was cut
+    /// from: of each input in order.
+    pub fn input_numbers(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Input { number, .. } => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// How many inputs come up to the record of this sequence number, that one included.
+    pub fn inputs_until(&self, sequence: u64) -> usize {
+        let until = |(step, ..): &(&Step, &Input, bool)| {
+            self.records[step.record].get().sequence <= sequence
+        };
+        self.input_steps().take_while(until).count()
+    }
 }

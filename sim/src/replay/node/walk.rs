@@ -15,11 +15,13 @@ use super::machine::{Machine, Missing};
 use super::run::{Compared, NodePanic, NodeRun};
 use super::script::NodeScript;
 use super::settings::{NodeSettings, RecordedBy};
+use super::tape::Tape;
+use crate::executor::Executor;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use stmf_proxy::message::{Body, Message};
 use stmf_proxy::time::Time;
-use stmf_proxy::trace::{Event, MAX_BULK, Record};
+use stmf_proxy::trace::{Event, MAX_BULK, Record, RecordBuf};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A call that the simulated kernel has made and nobody has looked for yet.
@@ -73,11 +75,15 @@ pub(super) struct Walk<'a> {
     /// Calls that were not recorded, with the time at which they came.
     extra: VecDeque<(Time, Option<Message>)>,
     releases: BTreeSet<TaskName>,
+    /// Tasks that were given to the kernel.
+    given: BTreeSet<TaskName>,
     ids: Ids,
     compared: Compared,
     panic: Option<NodePanic>,
     not_played: u64,
     hash: u64,
+    /// What happens, if that is recorded.
+    tape: Option<Tape>,
     /// The record of the step that is being done.
     here: RecordIndex,
 }
@@ -102,11 +108,13 @@ impl<'a> Walk<'a> {
             ends: BTreeMap::new(),
             extra: VecDeque::new(),
             releases: BTreeSet::new(),
+            given: BTreeSet::new(),
             ids: Ids::default(),
             compared: Compared::default(),
             panic: None,
             not_played: 0,
             hash: 0,
+            tape: None,
             here: 0,
         };
         walk.look_ahead();
@@ -156,9 +164,27 @@ impl<'a> Walk<'a> {
             .map_or(Lane::Damaged, |message| Lane::of(&message))
     }
 
+    /// What the threads of the kernel run on.
+    pub(super) fn executor(&self) -> Executor {
+        self.machine.executor.clone()
+    }
+
     pub(super) fn run(mut self) -> NodeRun {
+        let stopped = self.play();
+        self.end(stopped)
+    }
+
+    /// Runs, and keeps what happens until the last step as the records of a trace.
+    pub(super) fn run_recorded(mut self) -> (NodeRun, Vec<RecordBuf>) {
+        self.tape = Some(Tape::new(self.settings.node));
+        let stopped = self.play();
+        let stopped = stopped.or_else(|| self.look_at_the_end().err());
+        let records = self.tape.take().map(Tape::into_records);
+        (self.end(stopped), records.unwrap_or_default())
+    }
+
+    fn play(&mut self) -> Option<Stop> {
         let script = self.script;
-        let mut stopped = None;
         self.machine.executor.advance(self.script.times[0]);
         if !self.begins_with_boot() {
             self.machine.boot();
@@ -166,11 +192,10 @@ impl<'a> Walk<'a> {
         for step in &script.steps {
             self.here = step.record;
             if let Err(stop) = self.step(&step.action) {
-                stopped = Some(stop);
-                break;
+                return Some(stop);
             }
         }
-        self.end(stopped)
+        None
     }
 
     fn begins_with_boot(&self) -> bool {
@@ -206,7 +231,9 @@ impl<'a> Walk<'a> {
                 if let Some((extent, lun)) = extent {
                     self.prepare_disk(extent, *lun, pieces);
                 }
-                if !self.machine.release(*task) {
+                // What was cut is not waited for.
+                let comes = self.compare || self.given.contains(task);
+                if !self.machine.release(*task) && comes {
                     self.releases.insert(*task);
                 }
                 self.drain();
@@ -311,11 +338,21 @@ impl<'a> Walk<'a> {
                 self.operations_out.insert(number, input.name());
             }
         }
+        self.note_task(input);
         let mut done = self.machine.apply(number, input, bytes.clone(), recorded);
         if let Err(Missing::Port | Missing::Session) = done {
             // What would make it may only have to run.
             self.run_ready();
-            done = self.machine.apply(number, input, bytes, recorded);
+            done = self.machine.apply(number, input, bytes.clone(), recorded);
+        }
+        if done.is_ok()
+            && let Some(tape) = &mut self.tape
+        {
+            let (time, origin) = (
+                self.machine.executor.now(),
+                self.script.records[self.here].get(),
+            );
+            tape.input(time, (number, input, recorded), &origin.event, &bytes);
         }
         if done.is_err() {
             self.not_played += 1;
@@ -328,12 +365,38 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Takes note of the task that an input begins, where that is going to be asked.
+    fn note_task(&mut self, input: &Input) {
+        if self.compare {
+            return;
+        }
+        let task = match input {
+            Input::Command { command, .. } | Input::Management { command, .. } => {
+                Some(TaskName::Local(*command))
+            }
+            Input::Post { post } => match self.message(*post).map(|message| message.body) {
+                Some(Body::ScsiCommand(command)) => {
+                    Some(TaskName::Peer(command.session_id, command.task_msgid))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        self.given.extend(task);
+    }
+
+    /// Ends a call; whether there was one.
+    fn end_call(&mut self, call: CallNumber, outcome: Result<u32, i32>) -> bool {
+        let door = self.machine.door();
+        let ended = door.is_some_and(|door| door.end(call, outcome));
+        if ended && let Some(tape) = &mut self.tape {
+            tape.answered(self.machine.executor.now(), call, outcome);
+        }
+        ended
+    }
+
     fn answer(&mut self, call: CallNumber, outcome: Result<u32, i32>) {
-        let ended = self
-            .machine
-            .door()
-            .is_some_and(|door| door.end(call, outcome));
-        if ended {
+        if self.end_call(call, outcome) {
             self.machine.run_newest();
             self.drain();
         }
@@ -425,7 +488,11 @@ impl<'a> Walk<'a> {
     fn drain(&mut self) {
         let code = |outcome: Result<(), i32>| outcome.err().unwrap_or(0) as u64;
         while let Some((time, happening)) = self.machine.log.next() {
+            if let Some(tape) = &mut self.tape {
+                tape.happened(time, &happening);
+            }
             match happening {
+                Happening::Logged(_) => {}
                 Happening::Upcall {
                     call,
                     lock_held,
@@ -511,10 +578,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Answers without letting anything run: this may be called while the log is read.
-    fn answer_now(&self, call: CallNumber, outcome: Result<u32, i32>) {
-        if let Some(door) = self.machine.door() {
-            door.end(call, outcome);
-        }
+    fn answer_now(&mut self, call: CallNumber, outcome: Result<u32, i32>) {
+        self.end_call(call, outcome);
     }
 
     fn not_recorded(&mut self) -> Stop {

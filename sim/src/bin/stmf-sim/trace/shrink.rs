@@ -19,11 +19,14 @@ use stmf_sim::shrink::{self, Exec, Keep, Settings, ShrinkError, Standing, Watchi
 /// less chance, for as long as the failure stays. The smaller trace is an ordinary one: replay
 /// shows the failure. The same trace and options give the same result, unless time runs out.
 ///
+/// Of a trace of one node, or of real nodes, the events of one node are cut: what is left of them
+/// is given to a simulated kernel, and what that does is recorded anew.
+///
 /// Exit status: 0 if a smaller trace was written, 1 if the failure is not there or does not come
 /// back, 2 if the trace cannot be read or played.
 #[derive(Args)]
 pub struct Arguments {
-    /// The trace of a world: a file, or the directory of a ring.
+    /// The trace: a file, or the directory of a ring.
     file: PathBuf,
     /// Keep the first failure of this kind, as deadlock, hang, lost-command, refused-message,
     /// corrupt-data, node-panic or panic (of our own code). Default: the first failure.
@@ -50,6 +53,10 @@ pub struct Arguments {
     /// Stop after this time with what was found until then.
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
     time: Duration,
+    /// Cut the events of this node alone, also of a trace that holds a whole run. Needed for
+    /// traces of several real nodes.
+    #[arg(long, value_name = "N", conflicts_with = "disk")]
+    node: Option<u8>,
     /// The disk, if the run had a file as its disk.
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
@@ -127,6 +134,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         keep,
         tries: arguments.tries,
         disk: arguments.disk,
+        node: arguments.node,
     };
     let report = shrink::shrink(&settings, watcher.clone());
     watcher.line.borrow_mut().clear();
@@ -162,6 +170,8 @@ fn status(error: &ShrinkError) -> u8 {
         | ShrinkError::OnlyExactly(_)
         | ShrinkError::ExecSound
         | ShrinkError::ExecOnlyExactly
+        | ShrinkError::NodeOnlyWhole(_)
+        | ShrinkError::NodeNotConfirmed
         | ShrinkError::NotConfirmed(_) => 1,
         _ => 2,
     }

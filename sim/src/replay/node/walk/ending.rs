@@ -32,7 +32,7 @@ impl Walk<'_> {
     }
 
     /// Lets what is due at the last instant happen, and looks for what ought not to have.
-    fn look_at_the_end(&mut self) -> Result<(), Stop> {
+    pub(super) fn look_at_the_end(&mut self) -> Result<(), Stop> {
         self.run_ready();
         if self.exhausted() {
             return Err(Stop::Exhausted);
