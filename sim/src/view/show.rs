@@ -12,6 +12,7 @@ use super::follow::{CommandKey, Follower};
 use super::json::{self, Place};
 use super::line::{self, LEAST_WIDTH, Line};
 use super::text::{calendar, clean, count, duration, seconds, width, wrap};
+use crate::recording::PLAN_NOTE;
 use crate::report::style::{Style, Tone};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -482,7 +483,8 @@ fn describe_section(number: u64, file: &str, section: &Section) -> Vec<String> {
             "{events} before this section could not be recorded"
         ));
     }
-    let notes = section.notes.iter();
+    // What the world was made of is for replays: `--json` has it.
+    let notes = section.notes.iter().filter(|(name, _)| *name != PLAN_NOTE);
     lines.extend(notes.map(|(name, value)| format!("{name}: {value}")));
     lines
 }
