@@ -164,8 +164,8 @@ pub(crate) enum Verdict {
 
 impl Filter {
     /// Whether an event is wanted. How a simulated run is made again (operations, choices) is
-    /// wanted only by those who ask for it by name. `trouble` says whether something went wrong in it, `time` is
-    /// in nanoseconds since the first event.
+    /// wanted only by those who ask for it by name. `trouble` says whether something went wrong in
+    /// it, `time` is in nanoseconds since the first event.
     pub(crate) fn verdict(
         &self,
         record: &Record<'_>,

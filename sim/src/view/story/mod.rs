@@ -20,7 +20,7 @@ mod messages;
 mod tell;
 mod words;
 
-pub use choice::{Choice, ChoiceError, Survey, TypeChoice, parse_number, parse_time};
+pub use choice::{Choice, Survey};
 pub use exchange::TABLE_LIMIT;
 
 use crate::report::ladder::{Arrow, Fate, Item, When};

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What each kind of event adds to the diagram.
 
-use super::choice::{About, TypeChoice};
+use super::choice::About;
 use super::exchange::CommandKey;
 use super::{INITIATOR, Side, Story, about_note, words};
 use crate::report::ladder::{Arrow, Fate, Item, Presence};
 use crate::report::style::Tone;
 use crate::report::thousands;
 use crate::scsi::{Status, opcode};
+use crate::view::filter::TypeChoice;
 use stmf_proxy::trace::{ConnectionEnd, Event, EventKind, Record};
 
 impl Story {

@@ -5,6 +5,7 @@ use super::*;
 use crate::report::ladder::{Ladder, tests::well_formed};
 use crate::report::style::Style;
 use crate::scsi::cdb;
+use crate::view::filter::TypeChoice;
 use proptest::prelude::*;
 use stmf_proxy::message::{
     Body, DeviceId, Dialect, Message, ScsiCommand, ScsiData, ScsiDataTransferDone, ScsiStatus,

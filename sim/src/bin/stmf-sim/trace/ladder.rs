@@ -11,8 +11,9 @@ use stmf_sim::report::ladder::text::{DEFAULT_WIDTH, LEAST_WIDTH, MOST_WIDTH};
 use stmf_sim::report::ladder::{Fate, Ladder};
 use stmf_sim::report::style::Style;
 use stmf_sim::report::thousands;
+use stmf_sim::view::filter::{TypeChoice, parse_number, parse_time};
 use stmf_sim::view::ladder::{Settings, draw};
-use stmf_sim::view::story::{Choice, TypeChoice, parse_number, parse_time};
+use stmf_sim::view::story::Choice;
 
 /// Lines of a diagram unless told otherwise.
 const TEXT_LINES: usize = 50;
@@ -40,10 +41,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     node: Vec<NodeId>,
     /// Draw only exchanges about this task, by its message id.
-    #[arg(long, value_name = "ID", value_parser = number, value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_parser = parse_number, value_delimiter = ',')]
     task: Vec<u64>,
     /// Draw only exchanges in this session.
-    #[arg(long, value_name = "ID", value_parser = number, value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_parser = parse_number, value_delimiter = ',')]
     session: Vec<u64>,
     /// Draw only messages of this type, or events of this kind (scsi_cmd, command-done, panic).
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
@@ -52,11 +53,11 @@ pub struct Arguments {
     #[arg(long)]
     errors: bool,
     /// Draw only what begins at this time or later, from the first event on: 1.5s, 20ms, 7us.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<i128>,
     /// Draw only what begins up to this time.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<i128>,
     /// Draw at most so many arrows and notes [default: 50, with --svg 200].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_LINES))]
     lines: Option<u64>,
@@ -64,14 +65,6 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMNS", default_value_t = DEFAULT_WIDTH as u64,
         value_parser = clap::value_parser!(u64).range(LEAST_WIDTH as u64..=MOST_WIDTH as u64))]
     width: u64,
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    parse_number(text).map_err(|error| error.to_string())
-}
-
-fn time(text: &str) -> Result<u64, String> {
-    parse_time(text).map_err(|error| error.to_string())
 }
 
 /// Runs the command.
