@@ -58,6 +58,12 @@ fn a_recorded_demonstration_replays_with_an_equal_hash() {
         &["--snap", "65536", "--digest"],
     );
     assert_eq!(code(&run(&["trace", "diff", &path, &snapped])), Some(0));
+    // What is made again can be recorded again.
+    let again = folder.path().join("again.pcapng").display().to_string();
+    let output = run(&["trace", "replay", &path, "--record", &again]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let (first, second) = (std::fs::read(&path), std::fs::read(&again));
+    assert!(first.unwrap() == second.unwrap(), "byte for byte the same");
     assert_eq!(code(&run(&["trace", "replay", &snapped])), Some(0));
 }
 

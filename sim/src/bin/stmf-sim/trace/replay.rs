@@ -4,11 +4,16 @@
 mod nodes;
 
 use super::diff::dialects;
+use crate::record::{self, RecordArguments};
 use clap::Args;
 use serde_json::json;
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
+use stmf_sim::recording::TraceRecorder;
+use stmf_sim::replay::file::read_script;
 use stmf_sim::replay::{FileError, Replayed, ScriptError, Settings, replay_file};
 use stmf_sim::report::style::{Style, Tone};
 use stmf_sim::report::thousands;
@@ -34,15 +39,32 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    record: RecordArguments,
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
     if arguments.node.is_some() {
+        if let Ok(Some(_)) = arguments.record.settings("replay") {
+            eprintln!(
+                "stmf-sim trace replay: what one node does in a replay is not recorded; leave \
+                 --record out, or --node"
+            );
+            return ExitCode::from(2);
+        }
         return nodes::run(&arguments.file, arguments.node, arguments.json);
     }
+    let recorder = match recorder(&arguments) {
+        Ok(recorder) => recorder,
+        Err(error) => {
+            eprintln!("stmf-sim trace replay: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let settings = Settings {
         disk: arguments.disk.clone(),
+        recorder: recorder.clone().map(|recorder| recorder as _),
         ..Settings::default()
     };
     let replayed = match replay_file(&arguments.file, settings) {
@@ -71,10 +93,24 @@ pub fn run(arguments: Arguments) -> ExitCode {
         eprintln!("stmf-sim trace replay: {error}");
         return ExitCode::from(2);
     }
+    let recorded = recorder
+        .is_none_or(|recorder| record::say("trace replay", &recorder.borrow_mut().report()));
     match replayed.divergence {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::from(1),
+        None if recorded => ExitCode::SUCCESS,
+        _ => ExitCode::from(1),
     }
+}
+
+/// Writes the run that is made again down, if that is wanted and it is of a whole world.
+fn recorder(arguments: &Arguments) -> Result<Option<Rc<RefCell<TraceRecorder>>>, String> {
+    let Some(mut settings) = arguments.record.settings("replay")? else {
+        return Ok(None);
+    };
+    let (script, _) = read_script(&arguments.file).map_err(|error| error.to_string())?;
+    settings.scenario = script.scenario.or(settings.scenario);
+    let made = TraceRecorder::create(&script.plan, &settings);
+    let made = made.map_err(|error| error.to_string())?;
+    Ok(Some(Rc::new(RefCell::new(made))))
 }
 
 fn as_json(replayed: &Replayed, dialects: &Dialects) -> serde_json::Value {
