@@ -236,3 +236,26 @@ fn what_cannot_be_cut_is_told_and_nothing_is_written() {
     let output = stmf_sim(&["trace", "shrink", "--node", "0"], &both);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
+
+/// A kernel with a defect does the same again only with the defect: the trace names it.
+#[test]
+fn the_defects_of_a_kernel_are_named_in_the_trace_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    for (id, node) in [
+        ("6901087", "0"),
+        ("nex-3188", "0"),
+        ("3775-8564-13365", "1"),
+    ] {
+        let path = folder.path().join(id).display().to_string();
+        let program = env!("CARGO_BIN_EXE_stmf-sim");
+        let show = ["field", "show", id, "--record", &path, "--only-node", node];
+        let shown = std::process::Command::new(program).args(show).output();
+        assert!(shown.unwrap().status.success(), "{id}");
+        let mut replay = std::process::Command::new(program);
+        replay.args(["trace", "replay", &path]);
+        let output = replay.output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{id}: {report}");
+        assert!(report.contains("node-panic: "), "{id}: {report}");
+    }
+}

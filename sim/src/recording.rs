@@ -22,6 +22,9 @@ use stmf_proxy::trace::{Ring, RingSettings, Section, Snap, WriteError, Writer, W
 /// The note of a section in which the [`Plan`] of a world stands, as JSON.
 pub const PLAN_NOTE: &str = "world";
 
+/// The note in which the trace of one simulated node has the configuration of its kernel, as JSON.
+pub const KERNEL_NOTE: &str = "simulated-kernel";
+
 /// Choices are written in pieces of about this many bytes.
 const PIECE: usize = 16 << 10;
 
@@ -153,6 +156,8 @@ impl TraceRecorder {
                 Profile::Hardened => "hardened",
             };
             section.notes.insert("profile".into(), profile.into());
+            let kernel = serde_json::to_string(plan.kernel_of(only)).unwrap_or_default();
+            section.notes.insert(KERNEL_NOTE.into(), kernel);
         }
         let failed = |error| RecordingError::Create {
             path: settings.path.clone(),

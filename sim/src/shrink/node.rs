@@ -10,6 +10,7 @@ use super::report::{Report, Size};
 use super::search::{Over, Search, Shown, Subject, Watching};
 use super::{Limit, Proof, Settings, ShrinkError, proof};
 use crate::findings::Finding;
+use crate::recording::KERNEL_NOTE;
 use crate::replay::node::file::read_node_scripts;
 use crate::replay::node::{
     Input, Limits, NodeRun, NodeScript, NodeSettings, RecordedBy, ScriptBuilder,
@@ -259,6 +260,10 @@ fn section(settings: &Settings, script: &NodeScript) -> Result<Section, ShrinkEr
     section
         .notes
         .extend(profile.map(|profile| ("profile".to_string(), profile)));
+    if let Some(kernel) = &of.kernel {
+        let kernel = serde_json::to_string(kernel).unwrap_or_default();
+        section.notes.insert(KERNEL_NOTE.to_string(), kernel);
+    }
     match of.recorded_by {
         RecordedBy::Simulator => section.scenario = Some(format!("shrunk from {from}")),
         // A scenario would say that a simulator has recorded it.

@@ -12,7 +12,7 @@ use super::follow::{CommandKey, Follower};
 use super::json::{self, Place};
 use super::line::{self, LEAST_WIDTH, Line};
 use super::text::{calendar, clean, count, duration, seconds, width, wrap};
-use crate::recording::PLAN_NOTE;
+use crate::recording::{KERNEL_NOTE, PLAN_NOTE};
 use crate::report::style::{Style, Tone};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -484,7 +484,10 @@ fn describe_section(number: u64, file: &str, section: &Section) -> Vec<String> {
         ));
     }
     // What the world was made of is for replays: `--json` has it.
-    let notes = section.notes.iter().filter(|(name, _)| *name != PLAN_NOTE);
+    let notes = section
+        .notes
+        .iter()
+        .filter(|(name, _)| *name != PLAN_NOTE && *name != KERNEL_NOTE);
     lines.extend(notes.map(|(name, value)| format!("{name}: {value}")));
     lines
 }

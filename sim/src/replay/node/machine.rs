@@ -100,7 +100,7 @@ impl Machine {
                 name: format!("node {}", settings.node),
                 profile: settings.profile,
                 dialect: settings.dialect,
-                ..KernelConfig::default()
+                ..settings.kernel.as_deref().cloned().unwrap_or_default()
             },
             // A simulated door call that finds the door revoked is recorded all the same.
             revokes: settings.recorded_by == super::RecordedBy::Node,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //! How a node is replayed.
 
-use crate::kernel::Profile;
+use crate::kernel::{KernelConfig, Profile};
+use crate::recording::{KERNEL_NOTE, PLAN_NOTE};
+use crate::world::operation::Plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stmf_proxy::message::Dialect;
@@ -26,6 +28,9 @@ pub struct NodeSettings {
     pub dialect: Dialect,
     /// Which mistakes its kernel makes.
     pub profile: Profile,
+    /// What else its kernel was configured with, defects among it, if the trace tells (the
+    /// simulator's do). Name, dialect and profile are those of these settings.
+    pub kernel: Option<Box<KernelConfig>>,
     /// Who recorded.
     pub recorded_by: RecordedBy,
     /// Events of the recording that a divergence shows before and after its place. Default 5.
@@ -51,6 +56,7 @@ impl Default for NodeSettings {
             node: 0,
             dialect: Dialect::Current,
             profile: Profile::Illumos,
+            kernel: None,
             recorded_by: RecordedBy::Simulator,
             around: 5,
             late: Duration::from_secs(1),
@@ -63,13 +69,15 @@ impl Default for NodeSettings {
 
 impl NodeSettings {
     /// What the description of a recording says of a node: its dialect (current, where that is
-    /// not known), the note "profile" (`illumos` or `hardened`), and that a simulator made it if
+    /// not known), the note "profile" (`illumos` or `hardened`), what the simulator's notes say of
+    /// its kernel, and that a simulator made it if
     /// it names a seed or a scenario.
     pub fn of_section(section: &Section, node: NodeId) -> NodeSettings {
         let notes: &BTreeMap<String, String> = &section.notes;
         let hardened = notes
             .get("profile")
             .is_some_and(|profile| profile.eq_ignore_ascii_case("hardened"));
+        let kernel = kernel_of(section, node);
         let simulated = section.seed.is_some() || section.scenario.is_some();
         NodeSettings {
             node,
@@ -79,11 +87,12 @@ impl NodeSettings {
                 .copied()
                 .flatten()
                 .unwrap_or_default(),
-            profile: if hardened {
-                Profile::Hardened
-            } else {
-                Profile::Illumos
+            profile: match &kernel {
+                Some(kernel) => kernel.profile,
+                None if hardened => Profile::Hardened,
+                None => Profile::Illumos,
             },
+            kernel,
             recorded_by: if simulated {
                 RecordedBy::Simulator
             } else {
@@ -92,4 +101,14 @@ impl NodeSettings {
             ..NodeSettings::default()
         }
     }
+}
+
+/// The configuration of a node's kernel, from the note of a trace of one node or of a whole run.
+/// One that cannot be understood is as good as none: the replay shows what comes of it.
+fn kernel_of(section: &Section, node: NodeId) -> Option<Box<KernelConfig>> {
+    if let Some(note) = section.notes.get(KERNEL_NOTE) {
+        return serde_json::from_str(note).ok();
+    }
+    let plan: Plan = serde_json::from_str(section.notes.get(PLAN_NOTE)?).ok()?;
+    Some(Box::new(plan.kernel_of(node).clone()))
 }
