@@ -5,20 +5,23 @@
 use super::{Failure, all};
 use std::fmt::Write;
 
-/// Text broken into lines of at most `width` characters, `indent` before all but the first.
-fn wrapped(text: &str, width: usize, indent: &str) -> String {
-    let mut wrapped = String::new();
-    let mut column = 0;
+/// Text broken into lines of at most `width` characters: `first` stands before the first of them,
+/// `rest` before the others. A word is never broken.
+pub fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let mut wrapped = String::from(first);
+    let mut column = first.chars().count();
+    let mut begins = true;
     for word in text.split_whitespace() {
         let length = word.chars().count();
-        if column > 0 && column + 1 + length > width {
+        if !begins && column + 1 + length > width {
             wrapped.push('\n');
-            wrapped.push_str(indent);
-            column = indent.chars().count();
-        } else if column > 0 {
+            wrapped.push_str(rest);
+            column = rest.chars().count();
+        } else if !begins {
             wrapped.push(' ');
             column += 1;
         }
+        begins = false;
         wrapped.push_str(word);
         column += length;
     }
@@ -60,7 +63,7 @@ pub fn readme(failure: &Failure, stored: &Stored<'_>) -> String {
         let _ = writeln!(
             text,
             "{}",
-            wrapped(&format!("* **{heading}:** {words}"), 100, "  ")
+            wrapped(&format!("* **{heading}:** {words}"), 100, "", "  ")
         );
     }
     text
@@ -92,7 +95,7 @@ pub fn page(findings: &[String]) -> String {
             ("Finding", format!("`{}`", finding.replace('`', "'"))),
         ] {
             let words = format!("* **{heading}:** {words}");
-            let _ = writeln!(text, "{}", wrapped(&words, 100, "  "));
+            let _ = writeln!(text, "{}", wrapped(&words, 100, "", "  "));
         }
     }
     text

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use stmf_sim::field::{self, Failure, Variant};
+use stmf_sim::field::{self, Failure, Variant, page};
 use stmf_sim::recording;
 use stmf_sim::report::style::{Style, Tone};
 use stmf_sim::report::table::{Cell, Table};
@@ -192,27 +192,9 @@ fn show_json(failure: &Failure, seed: u64, runs: &[Ran]) -> serde_json::Value {
     })
 }
 
-/// Text broken into lines of at most 80 characters, each after an indent.
+/// Text in lines of at most 80 characters, each after an indent.
 fn wrapped(text: &str, indent: &str) -> String {
-    let mut wrapped = String::new();
-    let mut width = usize::MAX;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if width.saturating_add(1 + length) > 80 {
-            if !wrapped.is_empty() {
-                wrapped.push('\n');
-            }
-            wrapped.push_str(indent);
-            width = indent.chars().count();
-        } else {
-            wrapped.push(' ');
-            width += 1;
-        }
-        wrapped.push_str(word);
-        width += length;
-    }
-    wrapped.push('\n');
-    wrapped
+    page::wrapped(text, 80, indent, indent) + "\n"
 }
 
 fn show_text(failure: &Failure, seed: u64, runs: &[Ran], style: Style) -> String {
