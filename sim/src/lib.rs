@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod executor;
+pub mod explore;
 pub mod field;
 pub mod findings;
 pub mod import;

@@ -531,6 +531,7 @@ impl Stage {
                 let fault: DoorFault = *fault;
                 let _ = world.node(*node).fail_door_calls(fault);
             }
+            Operation::ClearFaults { node } => world.node(*node).clear_faults(),
             Operation::Break { one, other } => network.break_connections(*one, *other),
             Operation::HalfOpen { hears, other } => network.half_open(*hears, *other),
             Operation::Hold { from, to } => network.hold(*from, *to),

@@ -488,6 +488,15 @@ impl Node {
         Ok(())
     }
 
+    /// Forgets what was to go wrong on this node and has not yet.
+    pub fn clear_faults(&self) {
+        let node = self.id;
+        let _running = self.operation(|| Operation::ClearFaults { node });
+        if let Some(kernel) = self.kernel() {
+            kernel.doors().clear_faults();
+        }
+    }
+
     /// Waits until ALUA is on, which is when the relay has found its peer; false if that takes
     /// longer than `patience`.
     pub async fn wait_for_alua(&self, patience: Duration) -> Result<bool, NodeError> {

@@ -137,6 +137,8 @@ pub enum Operation {
     FirstSession { node: NodeId, session: u64 },
     /// [`Node::fail_door_calls`](super::Node::fail_door_calls).
     DoorFault { node: NodeId, fault: DoorFault },
+    /// [`Node::clear_faults`](super::Node::clear_faults).
+    ClearFaults { node: NodeId },
     /// [`Network::break_connections`](super::network::Network::break_connections).
     Break { one: NodeId, other: NodeId },
     /// [`Network::half_open`](super::network::Network::half_open).

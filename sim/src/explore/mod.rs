@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Exploration: runs of scenarios that nobody thought of, judged by what must always hold.
+//!
+//! A [`Scenario`] is a value: the world, what is in it, and what is done to it. Where it comes
+//! from does not matter here: [`draw`] makes one of a seed, the strategies of the feature
+//! `proptest` make others, a test can write one down. [`run`] plays it in a fresh world: set-up,
+//! trouble (its acts), healing, *demand* (everything must work again), and the end; and tells
+//! what was found. The same scenario gives the same run.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `act.rs`, `scenario.rs` | scenarios as values |
+//! | `draw.rs` | scenarios from seeds |
+//! | `stage.rs`, `commands.rs` | what operators and hosts do |
+//! | `heal.rs` | healing and demand |
+//! | `runner.rs` | one run |
+
+mod act;
+mod commands;
+mod draw;
+mod heal;
+mod runner;
+mod scenario;
+mod stage;
+
+pub use act::{Act, Scsi, Timed};
+pub use draw::{Draw, FAMILIES, draw};
+pub use heal::HEAL;
+pub use runner::{Settings, Verdict, run};
+pub use scenario::{Scenario, Unit};

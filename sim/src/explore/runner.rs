@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One explored run: set-up, trouble, healing, demand, end; and what was found in it.
+
+use super::heal::HEAL;
+use super::scenario::Scenario;
+use super::stage::Stage;
+use crate::executor::Choices;
+use crate::field::REST;
+use crate::findings::{Finding, Kind, Watch};
+use crate::replay::caught::caught;
+use crate::world::operation::SharedRecorder;
+use crate::world::statistics::Statistics;
+use crate::world::trace::{Sink, TraceHash};
+use crate::world::{RelayProgram, World};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use stmf_proxy::time::Time;
+
+/// How long the relays have to find each other at first.
+const FOR_ALUA: Duration = Duration::from_secs(10);
+
+/// What goes with a run besides its scenario.
+#[derive(Default)]
+pub struct Settings {
+    /// Writes the run down.
+    pub recorder: Option<SharedRecorder>,
+    /// Hear every event.
+    pub sinks: Vec<Rc<RefCell<dyn Sink>>>,
+    /// Runs on both nodes in place of the relays that the scenario names.
+    pub relay: Option<Rc<dyn RelayProgram>>,
+    /// Decides in place of the scenario's seed.
+    pub choices: Option<Box<dyn Choices>>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What went wrong, in the order in which it was noticed.
+    pub findings: Vec<Finding>,
+    /// Hash of the trace.
+    pub hash: TraceHash,
+    /// How long the run took in virtual time.
+    pub simulated: Duration,
+    /// What was carried and how often.
+    pub statistics: Statistics,
+    /// Faults and deeds that really happened, by name.
+    pub fired: BTreeMap<String, u64>,
+}
+
+/// Lends its program to the builder.
+struct Shared(Rc<dyn RelayProgram>);
+
+impl RelayProgram for Shared {
+    fn start(&self, host: crate::world::Host) {
+        self.0.start(host);
+    }
+
+    fn name(&self) -> Option<String> {
+        self.0.name()
+    }
+}
+
+/// Runs a scenario.
+pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
+    let scenario = Rc::new(scenario.clone());
+    let watch = Watch::shared();
+    let statistics = Rc::new(RefCell::new(Statistics::default()));
+    let [first, second] = &scenario.kernels;
+    let mut builder = World::builder()
+        .seed(scenario.seed)
+        .kernel(first.clone())
+        .kernel_of(1, second.clone())
+        .network(scenario.network.clone())
+        .sink(watch.clone())
+        .sink(statistics.clone());
+    let named = settings.relay.is_none();
+    let relay = settings
+        .relay
+        .or_else(|| crate::relays::by_name(&scenario.relays[0]));
+    if let Some(relay) = relay {
+        builder = builder.relay(Shared(relay));
+    }
+    for sink in settings.sinks {
+        builder = builder.sink(sink);
+    }
+    if let Some(recorder) = settings.recorder {
+        builder = builder.recorder(recorder);
+    }
+    if let Some(choices) = settings.choices {
+        builder = builder.choices(choices);
+    }
+    let world = builder.build();
+    world.disks().listen(watch.clone());
+    let stage = Stage::new(world.within(), scenario.clone());
+    if named && scenario.relays[0] != scenario.relays[1] {
+        stage.set_relay(1);
+    }
+    let play = stage.clone();
+    let ended = caught(|| world.run(async move |_| phases(&play).await));
+    let found = match ended {
+        Ok(Ok(())) => world.deadlock().map(|stuck| Finding::from(&stuck)),
+        Ok(Err(stuck)) => Some(Finding::from(&stuck)),
+        Err(text) => Some(Finding {
+            kind: Kind::ProgramPanic,
+            time: world.now(),
+            node: None,
+            text,
+        }),
+    };
+    if let Some(found) = found {
+        watch.borrow_mut().add(found);
+    }
+    let findings = watch.borrow_mut().finish(world.now());
+    let statistics = statistics.take();
+    let mut fired: BTreeMap<String, u64> = statistics.faults.clone();
+    for (deed, times) in stage.deeds.take() {
+        *fired.entry(deed.to_string()).or_default() += times;
+    }
+    Verdict {
+        findings,
+        hash: world.hash(),
+        simulated: world.now() - Time::ZERO,
+        statistics,
+        fired,
+    }
+}
+
+async fn phases(stage: &Rc<Stage>) {
+    let world = &stage.world;
+    stage.insert_disks();
+    for node in 0..2 {
+        stage.make_ports(node).await;
+        stage.make_units(node).await;
+        stage.start_relay(node);
+    }
+    if stage.scenario.settled {
+        for node in world.nodes() {
+            let _ = node.wait_for_alua(FOR_ALUA).await;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    world.step("trouble");
+    for (number, timed) in (0..).zip(&stage.scenario.acts) {
+        if timed.wait > Duration::ZERO {
+            world.sleep(timed.wait).await;
+        }
+        let (stage, act) = (stage.clone(), timed.act.clone());
+        world.spawn("act", async move { stage.perform(&act, number).await });
+    }
+    debug_assert!(HEAL.starts_with("heal"), "shrinking knows it by that");
+    stage.heal().await;
+    stage.demand().await;
+    world.step("end: hosts log out, and the relays stop");
+    stage.end_sessions().await;
+    for node in world.nodes() {
+        node.stop_relay();
+    }
+    world.sleep(REST).await;
+}

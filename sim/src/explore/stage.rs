@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: MPL-2.0
+//! The stage of an explored scenario: what its operator and its hosts know of the world, and how
+//! they do what the acts say.
+//!
+//! They act as people and hosts do: a port keeps its name, a host has one session a port, and
+//! what cannot be done is passed over. Everything goes through calls that traces hold.
+
+use super::act::{Act, Scsi};
+use super::commands::Sender;
+use super::scenario::Scenario;
+use crate::kernel::sbd::{AccessState, Disk, Fill, MemoryStore};
+use crate::relays;
+use crate::world::trace::NodeId;
+use crate::world::{Initiator, Node, Path, PortConfig, Reply, World};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A port that an operator has made.
+#[derive(Clone)]
+struct Port {
+    /// Its number on this boot of the node.
+    number: usize,
+    name: String,
+    buffer_size: u32,
+}
+
+/// What a host has to a port: a session, or one that is just being opened or closed.
+enum Session {
+    Open(Path),
+    Changing,
+}
+
+/// A host, a node, and the name of a port there.
+type Nexus = (u8, NodeId, String);
+
+/// See the module.
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) scenario: Rc<Scenario>,
+    hosts: Vec<Initiator>,
+    ports: RefCell<BTreeMap<NodeId, Vec<Port>>>,
+    sessions: RefCell<BTreeMap<Nexus, Session>>,
+    names: Cell<u32>,
+    /// Boots of each node that this stage has seen.
+    boots: RefCell<BTreeMap<NodeId, u64>>,
+    /// Deeds that really happened, by name.
+    pub(super) deeds: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl Stage {
+    pub(super) fn new(world: World, scenario: Rc<Scenario>) -> Rc<Stage> {
+        let host = |_| {
+            let host = world.initiator();
+            host.set_timeout(scenario.timeout);
+            host
+        };
+        Rc::new(Stage {
+            hosts: (0..scenario.hosts.max(1)).map(host).collect(),
+            world,
+            scenario,
+            ports: RefCell::default(),
+            sessions: RefCell::default(),
+            names: Cell::new(0),
+            boots: RefCell::default(),
+            deeds: RefCell::default(),
+        })
+    }
+
+    fn count(&self, deed: &'static str) {
+        *self.deeds.borrow_mut().entry(deed).or_default() += 1;
+    }
+
+    fn node(&self, node: NodeId) -> &Rc<Node> {
+        self.world.node(node & 1)
+    }
+
+    /// Puts the disks into the world.
+    pub(super) fn insert_disks(&self) {
+        for (number, unit) in (0..).zip(&self.scenario.units) {
+            let size = u64::from(unit.blocks.max(1)) * u64::from(super::commands::BLOCK);
+            let disk = Disk::shared(MemoryStore::new(size, Fill::RECORDED));
+            self.world.disks().insert(Scenario::lu(number), disk);
+        }
+    }
+
+    /// Forgets what a boot has made void.
+    fn look(&self, node: NodeId) {
+        let boots = self.node(node).boots();
+        let seen = self.boots.borrow_mut().insert(node, boots);
+        if seen.is_some_and(|seen| seen != boots) || !self.node(node).is_up() {
+            self.ports.borrow_mut().remove(&node);
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.retain(|(_, of, _), _| *of != node);
+        }
+    }
+
+    /// Makes a port under a name, or under a new one.
+    async fn make_port(&self, node: NodeId, name: Option<String>, buffer_size: u32) {
+        let name = name.unwrap_or_else(|| {
+            self.names.set(self.names.get() + 1);
+            format!("wwn.500100{node:02x}{:08x}", self.names.get())
+        });
+        let config = PortConfig {
+            name: Some(name.clone()),
+            buffer_size,
+            ..PortConfig::default()
+        };
+        if let Ok(number) = self.node(node).add_port(config).await {
+            let mut ports = self.ports.borrow_mut();
+            ports.entry(node).or_default().push(Port {
+                number,
+                name,
+                buffer_size,
+            });
+        }
+    }
+
+    /// The ports that a node is to have.
+    pub(super) async fn make_ports(&self, node: NodeId) {
+        for (place, buffer_size) in self.scenario.ports[usize::from(node)].iter().enumerate() {
+            let name = format!("wwn.500100{node:02x}ff{place:06x}");
+            self.make_port(node, Some(name), *buffer_size).await;
+        }
+    }
+
+    pub(super) fn has_ports(&self, node: NodeId) -> bool {
+        self.look(node);
+        let ports = self.ports.borrow();
+        ports.get(&node).is_some_and(|ports| !ports.is_empty())
+    }
+
+    /// The LUs that a node is to serve.
+    pub(super) async fn make_units(&self, node: NodeId) {
+        for (number, unit) in (0..).zip(&self.scenario.units) {
+            if unit.active & 1 == node {
+                let _ = self.node(node).add_lu(Scenario::lu(number), true).await;
+            }
+        }
+    }
+
+    /// Gives a node the relay of the scenario and starts it.
+    pub(super) fn start_relay(&self, node: NodeId) {
+        let _ = self.node(node).start_relay();
+    }
+
+    /// The relay program that the scenario names for a node.
+    pub(super) fn set_relay(&self, node: NodeId) {
+        if let Some(program) = relays::by_name(&self.scenario.relays[usize::from(node)]) {
+            self.node(node).set_relay(program);
+        }
+    }
+
+    fn port(&self, node: NodeId, port: u8) -> Option<Port> {
+        self.look(node);
+        let ports = self.ports.borrow();
+        let ports = ports.get(&node).filter(|ports| !ports.is_empty())?;
+        ports.get(usize::from(port) % ports.len()).cloned()
+    }
+
+    /// The session of a host, opened if there is none; none while it is being opened or closed,
+    /// or if that fails.
+    async fn session(&self, host: u8, node: NodeId, port: &Port) -> Option<Path> {
+        let nexus = (host, node, port.name.clone());
+        {
+            let mut sessions = self.sessions.borrow_mut();
+            match sessions.get(&nexus) {
+                Some(Session::Open(path)) => return Some(path.clone()),
+                Some(Session::Changing) => return None,
+                None => sessions.insert(nexus.clone(), Session::Changing),
+            };
+        }
+        let boot = self.node(node).boots();
+        let host = &self.hosts[usize::from(host)];
+        let path = self.node(node).login(host, port.number).await;
+        if self.node(node).boots() != boot || !self.node(node).is_up() {
+            return None;
+        }
+        let mut sessions = self.sessions.borrow_mut();
+        match path {
+            Ok(path) => {
+                sessions.insert(nexus, Session::Open(path.clone()));
+                Some(path)
+            }
+            Err(_) => {
+                sessions.remove(&nexus);
+                None
+            }
+        }
+    }
+
+    /// The number by which a node knows a LU; 0 if it does not.
+    pub(super) fn lun(&self, node: NodeId, lu: u8) -> [u8; 8] {
+        let kernel = self.node(node).kernel();
+        let lu = kernel.and_then(|kernel| kernel.stmf().lu(Scenario::lu(lu)));
+        lu.map_or([0; 8], |lu| lu.number)
+    }
+
+    fn unit(&self, lu: u8) -> u8 {
+        lu % u8::try_from(self.scenario.units.len().max(1)).unwrap_or(u8::MAX)
+    }
+
+    fn host(&self, host: u8) -> u8 {
+        host % u8::try_from(self.hosts.len()).unwrap_or(u8::MAX)
+    }
+
+    /// A command of a host; none if it has no way there.
+    pub(super) async fn command(
+        &self,
+        (host, node, port): (u8, NodeId, u8),
+        lu: u8,
+        command: Scsi,
+        number: u64,
+    ) -> Option<Reply> {
+        let (host, node, lu) = (self.host(host), node & 1, self.unit(lu));
+        let port = self.port(node, port)?;
+        let path = self.session(host, node, &port).await?;
+        let sender = Sender {
+            path: &path,
+            lun: self.lun(node, lu),
+            host,
+            seed: self.scenario.seed,
+            number,
+            blocks: self.scenario.units.get(usize::from(lu))?.blocks,
+        };
+        Some(sender.send(command).await)
+    }
+
+    /// A task management function of a host.
+    pub(super) async fn manage(
+        &self,
+        (host, node, port): (u8, NodeId, u8),
+        lu: u8,
+        function: u8,
+    ) -> Option<Reply> {
+        let (host, node) = (self.host(host), node & 1);
+        let port = self.port(node, port)?;
+        let path = self.session(host, node, &port).await?;
+        let lun = self.lun(node, self.unit(lu));
+        Some(path.manage(lun, function).await)
+    }
+
+    /// Ends a session, if there is one.
+    async fn end_session(&self, nexus: Nexus) {
+        let path = {
+            let mut sessions = self.sessions.borrow_mut();
+            match sessions.get_mut(&nexus) {
+                Some(session @ Session::Open(_)) => {
+                    let Session::Open(path) = std::mem::replace(session, Session::Changing) else {
+                        return;
+                    };
+                    path
+                }
+                _ => return,
+            }
+        };
+        let boot = self.node(nexus.1).boots();
+        path.logout().await;
+        if self.node(nexus.1).boots() == boot {
+            self.sessions.borrow_mut().remove(&nexus);
+        }
+    }
+
+    /// Every host ends every session.
+    pub(super) async fn end_sessions(&self) {
+        for node in 0..2 {
+            self.look(node);
+        }
+        let nexuses: Vec<Nexus> = self.sessions.borrow().keys().cloned().collect();
+        for nexus in nexuses {
+            self.end_session(nexus).await;
+        }
+    }
+
+    /// Does what an act says.
+    pub(super) async fn perform(&self, act: &Act, number: u64) {
+        match act {
+            Act::Command {
+                host,
+                node,
+                port,
+                lu,
+                command,
+            } => {
+                self.command((*host, *node, *port), *lu, *command, number)
+                    .await;
+            }
+            Act::Manage {
+                host,
+                node,
+                port,
+                lu,
+                function,
+            } => {
+                self.manage((*host, *node, *port), *lu, *function).await;
+            }
+            Act::Logout { host, node, port } => {
+                let node = node & 1;
+                if let Some(port) = self.port(node, *port) {
+                    self.end_session((self.host(*host), node, port.name)).await;
+                }
+            }
+            Act::AddPort { node, buffer_size } => {
+                let node = node & 1;
+                self.look(node);
+                self.make_port(node, None, *buffer_size).await;
+            }
+            Act::RemovePort { node, port, again } => {
+                self.remove_port(node & 1, *port, *again).await
+            }
+            Act::RemoveLu { node, lu } => {
+                let lu = Scenario::lu(self.unit(*lu));
+                if self.node(*node).remove_lu(lu).await.is_ok() {
+                    self.count("lu-removed");
+                }
+            }
+            Act::AddLu { node, lu, active } => {
+                let lu = Scenario::lu(self.unit(*lu));
+                let _ = self.node(*node).add_lu(lu, *active).await;
+            }
+            Act::FailOver { to, lu, orderly } => {
+                let lu = Scenario::lu(self.unit(*lu));
+                if *orderly {
+                    let _ = self.node(to ^ 1).lu_standby(lu).await;
+                }
+                if self.node(*to).import_lu(lu).await.is_ok() {
+                    self.count("failover");
+                }
+            }
+            Act::Standby { node, lu } => {
+                let lu = Scenario::lu(self.unit(*lu));
+                if self.node(*node).lu_standby(lu).await.is_ok() {
+                    self.count("lu-standby");
+                }
+            }
+            Act::SetAlua {
+                node,
+                enabled,
+                number,
+            } => {
+                if self
+                    .node(*node)
+                    .set_alua_state(*enabled, *number)
+                    .await
+                    .is_ok()
+                {
+                    self.count(if *enabled { "alua-on" } else { "alua-off" });
+                }
+            }
+            Act::Boot { node } => self.boot(node & 1).await,
+            other => self.perform_at_once(other),
+        }
+    }
+
+    async fn remove_port(&self, node: NodeId, port: u8, again: bool) {
+        let Some(port) = self.port(node, port) else {
+            return;
+        };
+        // Hosts leave first, most of the time; a port with sessions stays.
+        let of_port = |nexus: &&Nexus| nexus.1 == node && nexus.2 == port.name;
+        let nexuses: Vec<Nexus> = self
+            .sessions
+            .borrow()
+            .keys()
+            .filter(of_port)
+            .cloned()
+            .collect();
+        for nexus in nexuses {
+            self.end_session(nexus).await;
+        }
+        if self.node(node).remove_port(port.number).await.is_err() {
+            return;
+        }
+        self.count("port-removed");
+        if let Some(ports) = self.ports.borrow_mut().get_mut(&node) {
+            ports.retain(|other| other.name != port.name);
+        }
+        if again {
+            self.make_port(node, Some(port.name), port.buffer_size)
+                .await;
+        }
+    }
+
+    /// Boots a node that is down, and equips it as before.
+    pub(super) async fn boot(&self, node: NodeId) {
+        if self.node(node).is_up() {
+            return;
+        }
+        self.node(node).boot();
+        self.look(node);
+        self.make_ports(node).await;
+        for number in (0..).take(self.scenario.units.len()) {
+            let taken_over = self.access(node ^ 1, number) == Some(AccessState::Active);
+            let own = self.scenario.units[usize::from(number)].active & 1 == node;
+            if own || taken_over {
+                let lu = Scenario::lu(number);
+                let _ = self.node(node).add_lu(lu, !taken_over).await;
+            }
+        }
+        self.start_relay(node);
+    }
+
+    /// The state of a LU on a node, if it is known there.
+    pub(super) fn access(&self, node: NodeId, lu: u8) -> Option<AccessState> {
+        let sbd = self.node(node).sbd()?;
+        sbd.access_state(Scenario::lu(lu))
+    }
+
+    fn perform_at_once(&self, act: &Act) {
+        let network = self.world.network();
+        match act {
+            Act::StartRelay { node } => self.start_relay(node & 1),
+            Act::StopRelay { node } => {
+                if self.node(*node).relay().is_some() {
+                    self.count("relay-stop");
+                    self.node(*node).stop_relay();
+                }
+            }
+            Act::KillRelay { node } => {
+                if self.node(*node).relay().is_some() {
+                    self.count("relay-kill");
+                    self.node(*node).kill_relay();
+                }
+            }
+            Act::PowerOff { node } => {
+                if self.node(*node).is_up() {
+                    self.count("power-off");
+                    self.node(*node).power_off();
+                    self.look(node & 1);
+                }
+            }
+            Act::Break => {
+                self.count("link-break");
+                network.break_connections(0, 1);
+            }
+            Act::HalfOpen { hears } => {
+                self.count("link-half-open");
+                network.half_open(hears & 1, (hears & 1) ^ 1);
+            }
+            Act::Hold { from } => {
+                self.count("link-hold");
+                network.hold(from & 1, (from & 1) ^ 1);
+            }
+            Act::Release { from } => network.release(from & 1, (from & 1) ^ 1),
+            Act::Damage {
+                from,
+                at_least,
+                bit,
+            } => {
+                let least = usize::try_from(*at_least).unwrap_or(usize::MAX);
+                network.damage(from & 1, (from & 1) ^ 1, least, *bit);
+            }
+            Act::Network(config) => network.set_config(config.clone()),
+            Act::DoorFault { node, fault } => {
+                let _ = self.node(*node).fail_door_calls(*fault);
+            }
+            // Those that wait are done elsewhere.
+            _ => {}
+        }
+    }
+}
