@@ -130,47 +130,61 @@ impl Stage {
         }
     }
 
-    /// Everything has to work: every host, on every node, to every LU.
+    /// Everything has to work: every host, on every node, to every LU. The first thing that does
+    /// not work ends it: that is enough to know.
     pub(super) async fn demand(&self) {
         self.end_sessions().await;
         self.world.step(DEMAND);
         let mut number = u64::from(u32::MAX);
         for host in 0..self.scenario.hosts.max(1) {
             for lu in (0..).take(self.scenario.units.len()) {
-                let (lba, blocks) = (u32::from(host), 8);
-                for node in 0..2 {
-                    self.insist((host, node, 0), lu, Scsi::TestUnitReady, 0)
-                        .await;
-                }
                 number += 1;
-                let write = Scsi::Write {
-                    lba,
-                    blocks,
-                    immediate: number % 2 == 0,
-                };
-                if let Some(node) =
-                    (0..2).find(|n| self.access(*n, lu) == Some(AccessState::Active))
-                {
-                    self.insist((host, node, 0), lu, write, number).await;
-                }
-                for node in 0..2 {
-                    let read = Scsi::Read { lba, blocks };
-                    self.insist((host, node, 0), lu, read, 0).await;
+                if !self.demand_unit(host, lu, number).await {
+                    return;
                 }
             }
         }
     }
 
-    /// Sends a command until it ends well, or a host would give up.
-    async fn insist(&self, from: (u8, NodeId, u8), lu: u8, command: Scsi, number: u64) {
+    /// A LU, as one host uses it: ready on both paths, written where it is served, read on both.
+    async fn demand_unit(&self, host: u8, lu: u8, number: u64) -> bool {
+        let (lba, blocks) = (u32::from(host), 8);
+        for node in 0..2 {
+            let from = (host, node, 0);
+            if !self.insist(from, lu, Scsi::TestUnitReady, 0).await {
+                return false;
+            }
+        }
+        let write = Scsi::Write {
+            lba,
+            blocks,
+            immediate: number % 2 == 0,
+        };
+        let serves = |node: &NodeId| self.access(*node, lu) == Some(AccessState::Active);
+        if let Some(node) = (0..2).find(serves)
+            && !self.insist((host, node, 0), lu, write, number).await
+        {
+            return false;
+        }
+        for node in 0..2 {
+            let read = Scsi::Read { lba, blocks };
+            if !self.insist((host, node, 0), lu, read, 0).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends a command until it ends well, or a host would give up; whether it ended well.
+    async fn insist(&self, from: (u8, NodeId, u8), lu: u8, command: Scsi, number: u64) -> bool {
         let end = self.world.now() + FOR_COMMAND;
         loop {
             let reply = self.command(from, lu, command, number).await;
             if reply.as_ref().is_some_and(|reply| reply.outcome.is_good()) {
-                return;
+                return true;
             }
             if self.world.now() >= end {
-                return;
+                return false;
             }
             // A unit attention is heard once; everything else may take a moment.
             if !reply.is_some_and(|reply| is_attention(&reply)) {

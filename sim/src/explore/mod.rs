@@ -26,5 +26,5 @@ mod stage;
 pub use act::{Act, Scsi, Timed};
 pub use draw::{Draw, FAMILIES, draw};
 pub use heal::HEAL;
-pub use runner::{Settings, Verdict, run};
+pub use runner::{Settings, Verdict, builder, run};
 pub use scenario::{Scenario, Unit};

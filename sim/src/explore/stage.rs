@@ -130,12 +130,14 @@ impl Stage {
         ports.get(&node).is_some_and(|ports| !ports.is_empty())
     }
 
-    /// The LUs that a node is to serve.
+    /// Makes every LU known on a node, in the same order as on the other one: it then has the same
+    /// number on both, as the views of an administrator would have it. A proxied command is
+    /// carried out on the LU that has its *number* on the other node.
     pub(super) async fn make_units(&self, node: NodeId) {
         for (number, unit) in (0..).zip(&self.scenario.units) {
-            if unit.active & 1 == node {
-                let _ = self.node(node).add_lu(Scenario::lu(number), true).await;
-            }
+            let taken_over = self.access(node ^ 1, number) == Some(AccessState::Active);
+            let active = unit.active & 1 == node && !taken_over;
+            let _ = self.node(node).add_lu(Scenario::lu(number), active).await;
         }
     }
 
@@ -389,14 +391,7 @@ impl Stage {
         self.node(node).boot();
         self.look(node);
         self.make_ports(node).await;
-        for number in (0..).take(self.scenario.units.len()) {
-            let taken_over = self.access(node ^ 1, number) == Some(AccessState::Active);
-            let own = self.scenario.units[usize::from(number)].active & 1 == node;
-            if own || taken_over {
-                let lu = Scenario::lu(number);
-                let _ = self.node(node).add_lu(lu, !taken_over).await;
-            }
-        }
+        self.make_units(node).await;
         self.start_relay(node);
     }
 
