@@ -6,11 +6,11 @@
 
 use super::text::{completion, peer};
 use super::units::{LuId, Units};
-use super::{Finding, Found, Kind, Watcher};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::scsi::opcode;
-use crate::world::trace::{Event, LuAccess, NodeId, Record};
+use crate::world::trace::{Event, LuAccess, NodeId};
 use std::collections::BTreeMap;
-use stmf_proxy::message::{Body, Dialect, Message, MessageType, peek};
+use stmf_proxy::message::{Body, MessageType};
 use stmf_proxy::time::Time;
 
 /// Commands, tasks and posts that are remembered at most, each.
@@ -47,7 +47,7 @@ pub(super) struct Answers {
 }
 
 impl Watcher for Answers {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::Boot { .. } => {
@@ -76,17 +76,16 @@ impl Watcher for Answers {
                 };
                 self.commands.insert((node, initiator, tag), command);
             }
-            Event::Upcall { message, .. } => self.called(node, message),
-            Event::Post { post, message } => {
-                if peek(message).is_some_and(|p| p.message_type == MessageType::ScsiStatus)
-                    && let Ok(message) = Message::decode(message, Dialect::Current)
-                    && let Body::ScsiStatus(status) = message.body
+            Event::Upcall { .. } => self.called(node, record),
+            Event::Post { post, .. } => {
+                if is_a(record, MessageType::ScsiStatus)
+                    && let Some(Body::ScsiStatus(status)) = record.decoded().map(|m| &m.body)
                     && self.posts.len() < MOST_KEPT
                 {
                     let posted = PostedStatus {
                         task: status.task_msgid,
                         status: status.status,
-                        sense: status.sense,
+                        sense: status.sense.clone(),
                     };
                     self.posts.insert((node, post), posted);
                 }
@@ -116,16 +115,22 @@ impl Watcher for Answers {
     fn end(&mut self, _: Time, _: Found<'_>) {}
 }
 
+fn is_a(record: &Seen<'_>, message_type: MessageType) -> bool {
+    record
+        .peek()
+        .is_some_and(|seen| seen.message_type == message_type)
+}
+
 impl Answers {
     fn is_standby(&self, node: NodeId, lu: LuId) -> bool {
         self.units.access(node, lu) == Some(LuAccess::Standby)
     }
 
-    fn called(&mut self, node: NodeId, message: &[u8]) {
-        if peek(message).is_none_or(|p| p.message_type != MessageType::ScsiCommand) {
+    fn called(&mut self, node: NodeId, record: &Seen<'_>) {
+        if !is_a(record, MessageType::ScsiCommand) {
             return;
         }
-        let Some(Body::ScsiCommand(sent)) = super::text::decode(message).map(|m| m.body) else {
+        let Some(Body::ScsiCommand(sent)) = record.decoded().map(|m| &m.body) else {
             return;
         };
         if sent.task_mgmt_function != 0 {
@@ -203,7 +208,7 @@ mod tests {
     use super::super::tests::findings;
     use super::*;
     use crate::scsi::{Sense, cdb};
-    use stmf_proxy::message::{DeviceId, ScsiCommand, ScsiStatus};
+    use stmf_proxy::message::{DeviceId, Dialect, Message, ScsiCommand, ScsiStatus};
 
     fn encoded(body: Body) -> Vec<u8> {
         let message = Message { msgid: 7, body };

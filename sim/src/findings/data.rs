@@ -8,9 +8,9 @@
 
 use super::text::lu_name;
 use super::units::{Access, Extent, LuId, Units, extent};
-use super::{Finding, Found, Kind, Watcher};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::sbd::{Content, Fill, MemoryStore, Store};
-use crate::world::trace::{Event, NodeId, Record};
+use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
 use stmf_proxy::time::Time;
 use xxhash_rust::xxh3::xxh3_64;
@@ -280,7 +280,7 @@ fn refused(status: u8, sense: &[u8]) -> bool {
 }
 
 impl Watcher for DataWatcher {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         let now = record.sequence;
         match record.event {

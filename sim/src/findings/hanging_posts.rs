@@ -2,10 +2,10 @@
 //! Posts that never come back: a thread of the kernel waits for ever, and with it whatever needs
 //! the locks that it holds.
 
-use super::describe::{describe, seconds};
+use super::describe::{Summary, describe, seconds};
 use super::proxied::Proxied;
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stmf_proxy::time::Time;
@@ -22,22 +22,22 @@ const MOST: usize = 4_096;
 
 #[derive(Default)]
 pub(super) struct HangingPosts {
-    posts: BTreeMap<(NodeId, u64), (Time, String)>,
+    posts: BTreeMap<(NodeId, u64), (Time, Summary)>,
     nodes: BTreeMap<NodeId, Proxied>,
 }
 
 impl Watcher for HangingPosts {
-    fn event(&mut self, record: &Record<'_>, _: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, _: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::Post { post, .. } => {
-                let Some(message) = record.message() else {
+                if record.message().is_none() {
                     return;
-                };
+                }
                 let proxied = self.nodes.entry(node).or_default();
-                proxied.given(&message, record.time);
+                proxied.given(record);
                 if self.posts.len() < MOST {
-                    let what = (record.time, describe(&message));
+                    let what = (record.time, describe(record));
                     self.posts.insert((node, post), what);
                 }
             }

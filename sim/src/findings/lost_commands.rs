@@ -9,14 +9,14 @@
 mod command;
 
 use super::describe::describe;
-use super::proxied::{Proxied, decode};
-use super::{Finding, Found, Kind, Watcher};
+use super::proxied::Proxied;
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::scsi::opcode;
 use crate::world::trace::{Event, InitiatorId, NodeId, Record};
 use command::{Command, Link, Step, Trail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use stmf_proxy::message::{Body, MessageType, Subject, peek};
+use stmf_proxy::message::{Body, MessageType, Subject};
 use stmf_proxy::relay::UpcallRefusal;
 use stmf_proxy::time::Time;
 
@@ -106,8 +106,8 @@ impl LostCommands {
 
     /// Which command a message is about, that `node` sends or is given. Where the initiator is,
     /// tells what kind of message it is.
-    fn about(&self, node: NodeId, sent: bool, message: &[u8]) -> Option<(u64, MessageType)> {
-        let seen = peek(message)?;
+    fn about(&self, node: NodeId, sent: bool, record: &Seen<'_>) -> Option<(u64, MessageType)> {
+        let seen = record.peek()?;
         let task = match seen.subject {
             Subject::Task { task_msgid, .. } => task_msgid,
             Subject::Answer {
@@ -130,8 +130,8 @@ impl LostCommands {
     }
 
     /// A command goes to the peer: it is the first one that looks like it.
-    fn proxied_command(&mut self, node: NodeId, message: &[u8]) {
-        let Some(Body::ScsiCommand(sent)) = decode(message).map(|message| message.body) else {
+    fn proxied_command(&mut self, node: NodeId, record: &Seen<'_>) {
+        let Some(Body::ScsiCommand(sent)) = record.decoded().map(|message| &message.body) else {
             return;
         };
         let found = self.commands.iter_mut().find(|(_, command)| {
@@ -148,13 +148,12 @@ impl LostCommands {
         }
     }
 
-    fn upcall(&mut self, node: NodeId, call: u64, message: &[u8]) {
-        let is_command =
-            peek(message).is_some_and(|seen| seen.message_type == MessageType::ScsiCommand);
-        if is_command {
-            self.proxied_command(node, message);
+    fn upcall(&mut self, node: NodeId, call: u64, record: &Seen<'_>) {
+        let peek = record.peek();
+        if peek.is_some_and(|seen| seen.message_type == MessageType::ScsiCommand) {
+            self.proxied_command(node, record);
         }
-        let Some((number, message_type)) = self.about(node, true, message) else {
+        let Some((number, message_type)) = self.about(node, true, record) else {
             return;
         };
         if self.calls.len() < MOST {
@@ -164,7 +163,7 @@ impl LostCommands {
             command.trail = Some(Trail {
                 from: node,
                 message_type,
-                text: describe(message),
+                message: describe(record),
                 step: Step::Called(call),
             });
         }
@@ -195,13 +194,10 @@ impl LostCommands {
         }
     }
 
-    fn post(&mut self, record: &Record<'_>, node: NodeId, post: u64) {
-        let Some(message) = record.message() else {
-            return;
-        };
+    fn post(&mut self, record: &Seen<'_>, node: NodeId, post: u64) {
         let proxied = self.proxied.entry(node).or_default();
-        let refused = proxied.given(&message, record.time);
-        let Some((number, message_type)) = self.about(node, false, &message) else {
+        let refused = proxied.given(record);
+        let Some((number, message_type)) = self.about(node, false, record) else {
             return;
         };
         if self.posts.len() < MOST {
@@ -214,7 +210,7 @@ impl LostCommands {
             command.trail = Some(Trail {
                 from: node ^ 1,
                 message_type,
-                text: describe(&message),
+                message: describe(record),
                 step: Step::Posted,
             });
         }
@@ -326,7 +322,7 @@ impl LostCommands {
 }
 
 impl Watcher for LostCommands {
-    fn event(&mut self, record: &Record<'_>, _: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, _: Found<'_>) {
         let (Some(node), now) = (record.node, record.time) else {
             return;
         };
@@ -341,11 +337,7 @@ impl Watcher for LostCommands {
                 let timed_out = self.age(key, now) >= PROXY_TIMEOUT;
                 self.ended(key, now, timed_out);
             }
-            Event::Upcall { call, .. } => {
-                if let Some(message) = record.message() {
-                    self.upcall(node, call, &message);
-                }
-            }
+            Event::Upcall { call, .. } => self.upcall(node, call, record),
             Event::UpcallDone { call, outcome } => self.upcall_done(node, call, outcome, now),
             Event::Post { post, .. } => self.post(record, node, post),
             Event::PostDone { post, .. } => self.post_done(node, post),

@@ -2,10 +2,10 @@
 //! LUs that are gone from a node though nobody there removed them and the peer did not either.
 
 use super::text::lu_name;
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, LuAccess, LuOperation, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, LuAccess, LuOperation, NodeId};
 use std::collections::BTreeMap;
-use stmf_proxy::message::{MessageType, Subject, peek};
+use stmf_proxy::message::{MessageType, Subject};
 use stmf_proxy::time::Time;
 
 /// What is remembered at most of either kind.
@@ -28,15 +28,14 @@ struct Departure {
 }
 
 impl Watcher for Lus {
-    fn event(&mut self, record: &Record<'_>, _: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, _: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::Boot { .. } | Event::PowerOff | Event::Panic { .. } => {
                 self.posts.retain(|(of, _), _| *of != node);
             }
-            Event::Post { post, message } if self.posts.len() < MOST_KEPT => {
-                let peeked = peek(message);
-                if let Some(peeked) = peeked
+            Event::Post { post, .. } if self.posts.len() < MOST_KEPT => {
+                if let Some(peeked) = record.peek()
                     && peeked.message_type == MessageType::DeregisterLun
                     && let Subject::Lun(lu) = peeked.subject
                 {

@@ -7,7 +7,7 @@
 //! of nodes could refute: where it says something, something is wrong.
 
 use crate::kernel::sbd::Content;
-use crate::world::trace::{NodeId, Record, Sink};
+use crate::world::trace::{Event, NodeId, Record, Sink};
 use crate::world::{DiskListener, Stuck, World};
 use std::cell::RefCell;
 use std::fmt;
@@ -28,12 +28,15 @@ mod ports;
 mod proxied;
 mod refused;
 mod same_node;
+mod seen;
 mod service;
 #[cfg(test)]
 mod testing;
 mod text;
 mod units;
 mod upcalls;
+
+pub use seen::Seen;
 
 /// The kinds of findings, as command lines name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -177,7 +180,7 @@ pub type Found<'a> = &'a mut Vec<Finding>;
 /// Looks at the events of a run.
 pub trait Watcher {
     /// Something happened.
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>);
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>);
     /// The run is over, at this time: what is still owed is overdue. Worlds are judged when
     /// everything had time to come to rest.
     fn end(&mut self, now: Time, found: Found<'_>);
@@ -266,10 +269,16 @@ impl Watch {
 
 impl Sink for Watch {
     fn record(&mut self, record: &Record<'_>) {
-        for watcher in &mut self.watchers {
-            watcher.event(record, &mut self.findings);
+        // Bytes on the link, half of all events, tell nothing that their messages do not.
+        if matches!(record.event, Event::Sent { .. } | Event::Received { .. }) {
+            return;
         }
-        self.data.event(record, &mut self.findings);
+        Seen::with(record, |seen| {
+            for watcher in &mut self.watchers {
+                watcher.event(seen, &mut self.findings);
+            }
+            self.data.event(seen, &mut self.findings);
+        });
         self.findings.truncate(MOST_FINDINGS);
     }
 }
@@ -283,7 +292,6 @@ impl DiskListener for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::trace::Event;
 
     /// What a watcher finds in these events, each told by a node.
     pub(super) fn findings(
@@ -294,7 +302,7 @@ mod tests {
         for (sequence, (node, event)) in (1..).zip(events) {
             let time = Time::from_nanos(sequence * 1000);
             let record = Record::new(sequence, time, Some(*node), *event);
-            watcher.event(&record, &mut found);
+            Seen::with(&record, |seen| watcher.event(seen, &mut found));
         }
         watcher.end(Time::from_nanos(1_000_000), &mut found);
         found

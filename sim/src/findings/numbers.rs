@@ -2,11 +2,11 @@
 //! Nodes that number their ports alike: both of them are, or take themselves for, the same node
 //! of the pair.
 
-use super::text::{decode, peer, port_name};
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, NodeId, Record};
+use super::text::{peer, port_name};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-use stmf_proxy::message::{Body, MessageType, Subject, peek};
+use stmf_proxy::message::{Body, MessageType, Subject};
 use stmf_proxy::time::Time;
 
 /// Ports that are remembered of each node, at most.
@@ -30,12 +30,12 @@ pub(super) struct Numbers {
 }
 
 impl Watcher for Numbers {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         let side = self.sides.entry(node).or_default();
         match record.event {
             Event::Boot { .. } | Event::PowerOff | Event::Panic { .. } => *side = Side::default(),
-            Event::Upcall { message, .. } => side.called(message),
+            Event::Upcall { .. } => side.called(record),
             Event::AluaState {
                 enabled: true,
                 number,
@@ -57,18 +57,18 @@ impl Watcher for Numbers {
 }
 
 impl Side {
-    fn called(&mut self, message: &[u8]) {
-        let Some(peeked) = peek(message) else { return };
+    fn called(&mut self, record: &Seen<'_>) {
+        let Some(peeked) = record.peek() else { return };
         let Subject::Port(ident) = &peeked.subject else {
             return;
         };
         if peeked.message_type == MessageType::DeregisterProxyPort {
             self.ports.remove(&ident.to_vec());
-        } else if let Some(Body::RegisterProxyPort(register)) = decode(message).map(|m| m.body)
+        } else if let Some(Body::RegisterProxyPort(register)) = record.decoded().map(|m| &m.body)
             && self.ports.len() < MOST_PORTS
         {
-            let id = register.relative_port_id;
-            self.ports.insert(register.port_id.ident, id);
+            let (port, id) = (&register.port_id.ident, register.relative_port_id);
+            self.ports.insert(port.clone(), id);
         }
     }
 }

@@ -5,12 +5,12 @@
 //! Messages that were on their way when a link broke, a relay ended or a node went down may be
 //! lost; that is no finding.
 
-use super::describe::{describe, seconds};
-use super::{Finding, Found, Kind, Watcher};
+use super::describe::{Summary, describe, seconds};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-use stmf_proxy::message::{MessageType, peek};
+use stmf_proxy::message::MessageType;
 use stmf_proxy::relay::Lane;
 use stmf_proxy::relay::classify::by_object;
 use stmf_proxy::time::Time;
@@ -33,8 +33,7 @@ struct Sent {
     call: u64,
     digest: u128,
     lane: Lane,
-    message_type: Option<MessageType>,
-    text: String,
+    message: Summary,
     time: Time,
     /// Its place in the trace.
     sequence: u64,
@@ -74,7 +73,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    fn upcall(&mut self, record: &Record<'_>, node: NodeId, call: u64) {
+    fn upcall(&mut self, record: &Seen<'_>, node: NodeId, call: u64) {
         let Some(message) = record.message() else {
             return;
         };
@@ -89,10 +88,9 @@ impl Order {
         }
         direction.pending.push_back(Sent {
             call,
-            digest: xxh3_128(&message),
-            lane: by_object(&message),
-            message_type: peek(&message).map(|seen| seen.message_type),
-            text: describe(&message),
+            digest: xxh3_128(message),
+            lane: by_object(message),
+            message: describe(record),
             time: record.time,
             sequence: record.sequence,
             answered: None,
@@ -112,7 +110,7 @@ impl Order {
         }
     }
 
-    fn post(&mut self, record: &Record<'_>, node: NodeId, post: u64, found: Found<'_>) {
+    fn post(&mut self, record: &Seen<'_>, node: NodeId, post: u64, found: Found<'_>) {
         let Some(message) = record.message() else {
             return;
         };
@@ -121,13 +119,13 @@ impl Order {
         if direction.posting.len() < MOST_POSTED {
             direction.posting.insert(post);
         }
-        let digest = xxh3_128(&message);
+        let digest = xxh3_128(message);
         let place = direction
             .pending
             .iter()
             .position(|sent| sent.digest == digest);
         let Some(place) = place else {
-            let text = describe(&message);
+            let text = describe(record);
             let text = match direction.posted.contains(&digest) {
                 true => format!(
                     "node {node} was given {text} a second time; node {sender} has sent it once"
@@ -152,8 +150,8 @@ impl Order {
         });
         if let Some(earlier) = overtaken {
             let came_back = (
-                earlier.message_type == Some(MessageType::DeregisterProxyPort),
-                sent.message_type == Some(MessageType::RegisterProxyPort),
+                earlier.message.message_type() == Some(MessageType::DeregisterProxyPort),
+                sent.message.message_type() == Some(MessageType::RegisterProxyPort),
             );
             let consequence = match came_back {
                 (true, true) => "; the port is gone there",
@@ -161,7 +159,7 @@ impl Order {
             };
             let text = format!(
                 "node {node} was given {} before {}, which node {sender} had sent first{consequence}",
-                sent.text, earlier.text
+                sent.message, earlier.message
             );
             found.push(finding(Kind::Misordered, record.time, node, text));
         }
@@ -188,7 +186,7 @@ fn finding(kind: Kind, time: Time, node: NodeId, text: String) -> Finding {
 }
 
 impl Watcher for Order {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::Upcall { call, .. } => self.upcall(record, node, call),
@@ -235,7 +233,7 @@ impl Watcher for Order {
                     "node {} was never given {}, which the relay of node {node} had answered \
                      with 0 at {}, though the link stood",
                     node ^ 1,
-                    sent.text,
+                    sent.message,
                     seconds(sent.time)
                 );
                 found.push(finding(Kind::LostMessage, now, node, text));

@@ -2,10 +2,10 @@
 //! Nodes that go down.
 
 use super::text::peer;
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
-use stmf_proxy::message::{Dialect, Message};
+use stmf_proxy::message::{Dialect, Message, MessageType};
 use stmf_proxy::time::Time;
 
 /// The trap of messages that are refused before their TransportID is known.
@@ -35,13 +35,16 @@ impl Panics {
 }
 
 impl Watcher for Panics {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let (trap, reason) = match record.event {
             Event::Post { message, .. } => {
                 if let Some(node) = record.node {
                     let kept = self.posted.entry(node).or_default();
                     kept.clear();
-                    if message.len() <= LONGEST_KEPT {
+                    let peek = record.peek();
+                    // Data, the longest messages, are the same in both dialects.
+                    let data = peek.is_some_and(|seen| seen.message_type == MessageType::ScsiData);
+                    if message.len() <= LONGEST_KEPT && !data {
                         kept.extend_from_slice(message);
                     }
                 }
@@ -72,6 +75,7 @@ impl Watcher for Panics {
 mod tests {
     use super::super::Watch;
     use super::*;
+    use crate::world::trace::Record;
     use crate::world::trace::Sink;
 
     #[test]

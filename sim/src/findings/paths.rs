@@ -6,8 +6,8 @@
 
 use super::text::{lu_name, peer};
 use super::units::{Access, LuId, Units, extent};
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, LuAccess, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, LuAccess, NodeId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stmf_proxy::time::Time;
@@ -54,7 +54,7 @@ pub(super) struct Paths {
 }
 
 impl Watcher for Paths {
-    fn event(&mut self, record: &Record<'_>, _: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, _: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::Boot { .. } | Event::LuAccess { .. } => self.units.event(record),

@@ -2,12 +2,12 @@
 //! Ports that the peer does not know though it should, and ports that it has refused though they
 //! count as registered.
 
-use super::text::{decode, peer, port_name};
-use super::{Finding, Found, Kind, Watcher};
+use super::text::{peer, port_name};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::pppt::PORT_REFUSED;
-use crate::world::trace::{Event, NodeId, Record};
+use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-use stmf_proxy::message::{Body, MessageType, Subject, peek};
+use stmf_proxy::message::{Body, MessageType, Subject};
 use stmf_proxy::status::Errno;
 use stmf_proxy::time::Time;
 
@@ -43,10 +43,10 @@ pub(super) struct Ports {
 }
 
 impl Watcher for Ports {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
-        if let Event::Post { post, message } = record.event {
-            return self.posted(record.time, node, post, message, found);
+        if let Event::Post { post, .. } = record.event {
+            return self.posted(record, node, post, found);
         }
         let side = self.sides.entry(node).or_default();
         match record.event {
@@ -67,12 +67,7 @@ impl Watcher for Ports {
                 outcome: Ok(()),
                 ..
             } => side.alua = enabled,
-            Event::Upcall {
-                call,
-                attempt,
-                message,
-                ..
-            } => side.called(call, attempt, message),
+            Event::Upcall { call, attempt, .. } => side.called(call, attempt, record),
             Event::UpcallDone { call, outcome } => side.call_done(record.time, call, outcome),
             Event::PortRemoved { port } => {
                 side.failed.remove(port);
@@ -103,8 +98,8 @@ impl Watcher for Ports {
 }
 
 impl Ports {
-    fn posted(&mut self, time: Time, node: NodeId, post: u64, message: &[u8], found: Found<'_>) {
-        let Some(peeked) = peek(message) else { return };
+    fn posted(&mut self, record: &Seen<'_>, node: NodeId, post: u64, found: Found<'_>) {
+        let Some(peeked) = record.peek() else { return };
         match (peeked.message_type, &peeked.subject) {
             (MessageType::RegisterProxyPort, Subject::Port(ident)) => {
                 let side = self.sides.entry(node).or_default();
@@ -116,7 +111,8 @@ impl Ports {
                 let Some(other) = self.sides.get_mut(&peer(node)) else {
                     return;
                 };
-                let Some(Body::Status(reply)) = decode(message).map(|message| message.body) else {
+                let Some(Body::Status(reply)) = record.decoded().map(|message| &message.body)
+                else {
                     return;
                 };
                 let registration = MessageType::RegisterProxyPort.number();
@@ -124,7 +120,7 @@ impl Ports {
                     return;
                 }
                 if let Some(port) = other.refused.remove(&reply.status_msgid) {
-                    found.push(falsely_registered(node, &port, time));
+                    found.push(falsely_registered(node, &port, record.time));
                 }
             }
             _ => {}
@@ -137,8 +133,8 @@ impl Side {
         self.relay && !self.connections.is_empty()
     }
 
-    fn called(&mut self, call: u64, attempt: u8, message: &[u8]) {
-        let Some(peeked) = peek(message) else { return };
+    fn called(&mut self, call: u64, attempt: u8, record: &Seen<'_>) {
+        let Some(peeked) = record.peek() else { return };
         let Subject::Port(ident) = &peeked.subject else {
             return;
         };

@@ -3,9 +3,10 @@
 //! their sessions. It explains what a kernel does without a word: commands that it refuses (the
 //! status arrives as 0), and sessions that it waits for in vain (docs/kernel.md).
 
+use super::Seen;
 use super::describe::{port_name, seconds};
 use std::collections::{BTreeMap, BTreeSet};
-use stmf_proxy::message::{Body, Dialect, Message, ScsiCommand};
+use stmf_proxy::message::{Body, MessageType, ScsiCommand};
 use stmf_proxy::relay::Event as RelayEvent;
 use stmf_proxy::time::Time;
 
@@ -40,20 +41,20 @@ pub(super) struct Proxied {
     sessions: BTreeMap<u64, Session>,
 }
 
-/// Decodes a message of either dialect.
-pub(super) fn decode(message: &[u8]) -> Option<Message> {
-    let current = Message::decode(message, Dialect::Current);
-    current
-        .or_else(|_| Message::decode(message, Dialect::Y2009))
-        .ok()
-}
-
 impl Proxied {
     /// The node was given a message. If that is a command that its kernel refuses: why.
-    pub(super) fn given(&mut self, message: &[u8], now: Time) -> Option<String> {
-        match decode(message)?.body {
+    pub(super) fn given(&mut self, record: &Seen<'_>) -> Option<String> {
+        use MessageType::{DeregisterProxyPort, RegisterProxyPort, ScsiCommand, SessionDestroy};
+        // All others leave what the node holds as it is, and need not be decoded.
+        if !matches!(
+            record.peek()?.message_type,
+            RegisterProxyPort | DeregisterProxyPort | SessionDestroy | ScsiCommand
+        ) {
+            return None;
+        }
+        match &record.decoded()?.body {
             Body::RegisterProxyPort(port) if self.ports.len() < MOST => {
-                self.ports.insert(port.port_id.ident);
+                self.ports.insert(port.port_id.ident.clone());
             }
             Body::DeregisterProxyPort(port) => {
                 self.ports.remove(&port.port_id.ident);
@@ -67,7 +68,7 @@ impl Proxied {
                         || session.leaked.is_some()
                 });
             }
-            Body::ScsiCommand(command) => return self.command(&command, now),
+            Body::ScsiCommand(command) => return self.command(command, record.time),
             _ => {}
         }
         None
@@ -156,39 +157,46 @@ impl Proxied {
 mod tests {
     use super::super::testing::*;
     use super::*;
+    use crate::world::trace::{Event, Record};
 
     const NOW: Time = Time::from_nanos(1_500_000_000);
 
+    fn given(proxied: &mut Proxied, message: &[u8]) -> Option<String> {
+        let event = Event::Post { post: 1, message };
+        let record = Record::new(1, NOW, Some(0), event);
+        Seen::with(&record, |seen| proxied.given(seen))
+    }
+
     fn with_port() -> Proxied {
         let mut proxied = Proxied::default();
-        assert_eq!(proxied.given(&register_port(1, "wwn.21"), NOW), None);
+        assert_eq!(given(&mut proxied, &register_port(1, "wwn.21")), None);
         proxied
     }
 
     #[test]
     fn commands_of_known_ports_and_rising_sessions_are_taken() {
         let mut proxied = with_port();
-        assert_eq!(proxied.given(&command(2, 1, "wwn.21", 9), NOW), None);
-        assert_eq!(proxied.given(&command(3, 1, "wwn.21", 9), NOW), None);
-        assert_eq!(proxied.given(&command(4, 2, "wwn.21", 9), NOW), None);
+        assert_eq!(given(&mut proxied, &command(2, 1, "wwn.21", 9)), None);
+        assert_eq!(given(&mut proxied, &command(3, 1, "wwn.21", 9)), None);
+        assert_eq!(given(&mut proxied, &command(4, 2, "wwn.21", 9)), None);
         assert_eq!(proxied.leak(), None);
     }
 
     #[test]
     fn refusals_are_explained() {
         let mut proxied = with_port();
-        proxied.given(&command(2, 7, "wwn.21", 9), NOW);
+        given(&mut proxied, &command(2, 7, "wwn.21", 9));
         assert_eq!(
-            proxied.given(&command(3, 1, "wwn.21", 9), NOW).unwrap(),
+            given(&mut proxied, &command(3, 1, "wwn.21", 9)).unwrap(),
             "INVALID_ARG (session 1 is lower than 7 that the nexus has there)"
         );
         assert_eq!(
-            proxied.given(&command(4, 8, "wwn.22", 9), NOW).unwrap(),
+            given(&mut proxied, &command(4, 8, "wwn.22", 9)).unwrap(),
             "NOT_FOUND (no port wwn.22 is registered there)"
         );
         proxied.relay_log("info: proxy door handle closed");
         assert_eq!(
-            proxied.given(&command(5, 7, "wwn.21", 9), NOW).unwrap(),
+            given(&mut proxied, &command(5, 7, "wwn.21", 9)).unwrap(),
             "NOT_FOUND (no port wwn.21 is registered there)"
         );
     }
@@ -196,8 +204,8 @@ mod tests {
     #[test]
     fn a_hold_that_is_left_behind_is_remembered() {
         let mut proxied = with_port();
-        proxied.given(&command(2, 1, "wwn.21", 8), NOW);
-        proxied.given(&command(3, 1, "wwn.21", 9), NOW);
+        given(&mut proxied, &command(2, 1, "wwn.21", 8));
+        given(&mut proxied, &command(3, 1, "wwn.21", 9));
         assert_eq!(
             proxied.leak().unwrap(),
             "it waits for session 1 there to be let go, and one hold on it was never given back: a \

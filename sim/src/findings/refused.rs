@@ -5,9 +5,9 @@
 //! post at once: the thread that posts does nothing else in between.
 
 use super::text::{command_name, peer};
-use super::{Finding, Found, Kind, Watcher};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::pppt::MESSAGE_DROPPED;
-use crate::world::trace::{Event, NodeId, Record};
+use crate::world::trace::{Event, NodeId};
 use stmf_proxy::message::{Body, Dialect, Message};
 use stmf_proxy::time::Time;
 
@@ -23,7 +23,7 @@ pub(super) struct Refused {
 }
 
 impl Watcher for Refused {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let posted = self.posted.take();
         match record.event {
             Event::Post { message, .. } => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Two nodes of a pair that take themselves for the same one.
 
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
 use stmf_proxy::time::Time;
 
@@ -13,7 +13,7 @@ pub(super) struct SameNode {
 }
 
 impl Watcher for SameNode {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::AluaState {

@@ -3,8 +3,8 @@
 //!
 //! Once or twice is nothing: the handle of a forerunner can still be being closed.
 
-use super::{Finding, Found, Kind, Watcher};
-use crate::world::trace::{Event, NodeId, Record};
+use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
 use stmf_proxy::proxy_door::Error;
 use stmf_proxy::status::Errno;
@@ -44,7 +44,7 @@ impl Default for Service {
 }
 
 impl Watcher for Service {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         let line = match record.event {
             Event::RelayStarted | Event::RelayEnded | Event::Connected { .. } => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Messages and records for the tests of watchers.
 
-use super::{Finding, Watcher};
+use super::{Finding, Seen, Watcher};
 use crate::world::trace::{Event, NodeId, Record};
 use stmf_proxy::message::{
     Body, DeregisterProxyPort, DeviceId, Dialect, Message, MessageType, RegisterProxyPort,
@@ -134,7 +134,7 @@ impl<W: Watcher> Bench<W> {
     pub(super) fn event(&mut self, node: NodeId, event: Event<'_>) {
         self.sequence += 1;
         let record = Record::new(self.sequence, self.now(), Some(node), event);
-        self.watcher.event(&record, &mut self.found);
+        Seen::with(&record, |seen| self.watcher.event(seen, &mut self.found));
     }
 
     /// A kernel sends a message, and its relay answers with `result`.

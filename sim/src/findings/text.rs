@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What findings call things.
 
+use super::describe::{About, Summary};
 use crate::scsi::{Completion, Sense, Status};
-use stmf_proxy::message::{Body, Dialect, Message, hex};
-use stmf_proxy::message::{Peek, Subject, status::task_management};
+use stmf_proxy::message::status::task_management;
+use stmf_proxy::message::{Body, Message, hex};
 use stmf_proxy::trace::NodeId;
 
 /// The other node of a pair.
@@ -38,24 +39,23 @@ pub(super) fn function_name(function: u8) -> String {
     }
 }
 
-/// Decodes a message of either dialect.
-pub(super) fn decode(message: &[u8]) -> Option<Message> {
-    let current = Message::decode(message, Dialect::Current);
-    current
-        .or_else(|_| Message::decode(message, Dialect::Y2009))
-        .ok()
-}
-
 /// Which message, in few words, as "scsi_data (task 0x7)".
-pub(super) fn message_name(peek: &Peek<'_>) -> String {
-    let name = peek.message_type;
-    match &peek.subject {
-        Subject::Port(ident) => format!("{name} ({})", port_name(&ident.to_vec())),
-        Subject::Lun(lu) => format!("{name} ({})", lu_name(lu)),
-        Subject::Session { session_id, .. } => format!("{name} (session {session_id})"),
-        Subject::Task { task_msgid, .. } => format!("{name} (task {task_msgid:#x})"),
-        Subject::Answer { msgid, .. } => format!("{name} (of message {msgid})"),
-        Subject::Nothing => name.to_string(),
+pub(super) fn message_name(message: &Summary) -> String {
+    let (name, about) = match message {
+        Summary::Unread(_) => return "a message".to_string(),
+        Summary::Read {
+            message_type,
+            about,
+            ..
+        } => (message_type, about),
+    };
+    match about {
+        About::Port(ident) => format!("{name} ({})", port_name(ident)),
+        About::Lun(lu) => format!("{name} ({})", lu_name(lu)),
+        About::Session(session) => format!("{name} (session {session})"),
+        About::Task { task, .. } => format!("{name} (task {task:#x})"),
+        About::Answer { msgid, .. } => format!("{name} (of message {msgid})"),
+        About::Nothing => name.to_string(),
     }
 }
 

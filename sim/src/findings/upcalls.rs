@@ -5,12 +5,13 @@
 //! tries again. Messages that can be sent again (about LUs and sessions) are judged at the end.
 //! Registrations of ports are left to the watcher of ports.
 
+use super::describe::{Summary, describe};
 use super::text::message_name;
-use super::{Finding, Found, Kind, Watcher};
+use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::stmf::ATTEMPTS;
-use crate::world::trace::{Event, NodeId, Record};
+use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-use stmf_proxy::message::{MessageType, peek};
+use stmf_proxy::message::MessageType;
 use stmf_proxy::status::Errno;
 use stmf_proxy::time::Time;
 
@@ -18,8 +19,7 @@ use stmf_proxy::time::Time;
 const MOST_CALLS: usize = 65_536;
 
 struct Call {
-    message_type: Option<MessageType>,
-    name: String,
+    message: Summary,
     bytes: usize,
     attempt: u8,
 }
@@ -34,7 +34,7 @@ pub(super) struct Upcalls {
 }
 
 impl Watcher for Upcalls {
-    fn event(&mut self, record: &Record<'_>, found: Found<'_>) {
+    fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
             Event::RelayStarted => {
@@ -47,17 +47,9 @@ impl Watcher for Upcalls {
                 self.calls.retain(|(of, _), _| *of != node);
                 self.pending.retain(|(of, _), _| *of != node);
             }
-            Event::Upcall {
-                call,
-                attempt,
-                message,
-                ..
-            } if self.calls.len() < MOST_CALLS => {
-                let peeked = peek(message);
-                let name = peeked.as_ref().map_or("a message".into(), message_name);
+            Event::Upcall { call, attempt, .. } if self.calls.len() < MOST_CALLS => {
                 let call_now = Call {
-                    message_type: peeked.map(|peek| peek.message_type),
-                    name,
+                    message: describe(record),
                     bytes: record.original_length(),
                     attempt,
                 };
@@ -89,7 +81,9 @@ impl Upcalls {
         use MessageType::{DeregisterLun, LunActive, RegisterLun, RegisterProxyPort};
         let errno = match outcome {
             Ok(_) => {
-                self.pending.remove(&(node, call.name));
+                if !self.pending.is_empty() {
+                    self.pending.remove(&(node, message_name(&call.message)));
+                }
                 return;
             }
             Err(errno) => Errno::from_number(errno),
@@ -105,20 +99,21 @@ impl Upcalls {
             Errno::EAGAIN => " (three attempts)",
             _ => "",
         };
+        let name = message_name(&call.message);
         let finding = Finding {
             kind: Kind::FailedUpcall,
             time,
             node: Some(node),
             text: format!(
-                "node {node} could not hand a {} of {} bytes to its door: {errno}{why}; the \
+                "node {node} could not hand a {name} of {} bytes to its door: {errno}{why}; the \
                  message is lost, and who needs it waits in vain",
-                call.name, call.bytes
+                call.bytes
             ),
         };
-        match call.message_type {
+        match call.message.message_type() {
             Some(RegisterProxyPort) => {}
             Some(RegisterLun | DeregisterLun | LunActive) => {
-                self.pending.insert((node, call.name), finding);
+                self.pending.insert((node, name), finding);
             }
             _ => found.push(finding),
         }

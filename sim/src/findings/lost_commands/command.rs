@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What is kept of a command, and of the link that its messages take.
 
+use super::super::describe::Summary;
 use crate::world::trace::{InitiatorId, NodeId};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(super) struct Trail {
     /// Who sent it.
     pub(super) from: NodeId,
     pub(super) message_type: MessageType,
-    pub(super) text: String,
+    pub(super) message: Summary,
     pub(super) step: Step,
 }
 
@@ -85,7 +86,7 @@ impl Command {
         let Some(trail) = &self.trail else {
             return format!("node {} sent no message for it", self.node);
         };
-        let (from, text) = (trail.from, &trail.text);
+        let (from, text) = (trail.from, &trail.message);
         let to = from ^ 1;
         match trail.step {
             Step::Handled | Step::Posted if trail.message_type == MessageType::Status => {
