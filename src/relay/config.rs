@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::classify::by_object;
 use super::subject::Classifier;
 use crate::link::demo::DemoConfig;
-use crate::link::greeting::NAME_MAX;
+use crate::link::greeting::{NAME_MAX, VERSION_HIGH, VERSION_LOW};
 use crate::link::{KEEPALIVE_LONGEST, LinkTimes, Node, Role};
 
 /// The most that [`Config::max_message`] may be: 1 GiB.
@@ -52,6 +52,10 @@ pub enum HandlePolicy {
 pub struct Config {
     /// Which link, and who we are on it.
     pub link: LinkConfig,
+    /// Lowest and highest version of the default link that is offered. Default: all that are spoken
+    /// here. A relay that offers others is of use to those who test how versions agree; all of them
+    /// look alike on the link.
+    pub link_versions: (u16, u16),
     /// Tells what a message is about. Default [`by_object`].
     pub classifier: Classifier,
     /// Seed of the relay's own random numbers (session numbers, jitter). Must differ between
@@ -94,6 +98,7 @@ impl Config {
     pub fn new(link: LinkConfig, seed: u64) -> Config {
         Config {
             link,
+            link_versions: (VERSION_LOW, VERSION_HIGH),
             classifier: by_object,
             seed,
             times: LinkTimes::default(),

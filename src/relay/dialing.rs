@@ -10,7 +10,6 @@ use super::io::{Action, ConnectFailure, StopCause};
 use super::links::{CANDIDATES_MAX, Dial};
 use super::{Phase, Relay};
 use crate::link::connection::{Connection, Ours};
-use crate::link::greeting::{VERSION_HIGH, VERSION_LOW};
 use crate::link::{BootIdentity, BreakReason, ConnectionId, Greeting, Role, demo};
 
 impl Relay {
@@ -131,8 +130,8 @@ impl Relay {
             LinkConfig::Default {
                 pair, host, node, ..
             } => Ours::Default(Greeting {
-                version_low: VERSION_LOW,
-                version_high: VERSION_HIGH,
+                version_low: self.config.link_versions.0,
+                version_high: self.config.link_versions.1,
                 node: *node,
                 max_message: self.links.limits.max_message,
                 keepalive_ms: self.config.times.keepalive_interval.as_millis() as u32,

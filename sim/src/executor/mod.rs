@@ -103,6 +103,8 @@ struct Group {
     alive: bool,
     /// Its threads stand outside of what is simulated.
     outside: bool,
+    /// Its threads do not run for now.
+    paused: bool,
 }
 
 #[derive(Default)]
@@ -112,6 +114,8 @@ struct State {
     ready: Vec<ThreadId>,
     /// Threads of outside groups that are ready, in the order in which they became so.
     ready_outside: VecDeque<ThreadId>,
+    /// Threads of paused groups that would be ready, in the order in which they became so.
+    paused: Vec<(GroupId, ThreadId)>,
     timers: BTreeMap<(Time, u64), Timer>,
     timer_sequence: u64,
     locks: Vec<LockRecord>,
@@ -217,6 +221,7 @@ impl Executor {
             name,
             alive: true,
             outside,
+            paused: false,
         });
         GroupId(state.groups.len() as u32 - 1)
     }
@@ -291,6 +296,7 @@ impl Executor {
             let mut state = self.0.state.borrow_mut();
             let state = &mut *state;
             state.groups[group.0 as usize].alive = false;
+            state.paused.retain(|(of, _)| *of != group);
             for (index, slot) in state.slots.iter_mut().enumerate() {
                 if slot
                     .thread
@@ -306,6 +312,41 @@ impl Executor {
         }
         // Dropped only now: destructors release locks and so come back to the executor.
         drop(bodies);
+    }
+
+    /// Lets no thread of the group run until [`Executor::resume_group`]: those that are ready, or
+    /// become so (a timer is due, somebody wakes them), stand aside. A thread that is running goes
+    /// on until it next waits.
+    pub fn pause_group(&self, group: GroupId) {
+        let mut state = self.0.state.borrow_mut();
+        let state = &mut *state;
+        state.groups[group.0 as usize].paused = true;
+        let (slots, paused) = (&state.slots, &mut state.paused);
+        state.ready.retain(|thread| {
+            let slot = &slots[thread.slot as usize];
+            let known = slot
+                .thread
+                .as_ref()
+                .filter(|_| slot.generation == thread.generation);
+            let stays = known.is_none_or(|known| known.group != group);
+            if !stays {
+                paused.push((group, *thread));
+            }
+            stays
+        });
+    }
+
+    /// Lets the threads of a paused group run again: those that stood aside are ready, in the
+    /// order in which they became so.
+    pub fn resume_group(&self, group: GroupId) {
+        let mut state = self.0.state.borrow_mut();
+        state.groups[group.0 as usize].paused = false;
+        for (of, thread) in std::mem::take(&mut state.paused) {
+            match of == group {
+                true => state.push_ready(thread, group),
+                false => state.paused.push((of, thread)),
+            }
+        }
     }
 
     /// Wakes a blocked thread; nothing happens to one that is ready or has ended.
@@ -506,9 +547,10 @@ impl Executor {
 
 impl State {
     fn push_ready(&mut self, thread: ThreadId, group: GroupId) {
-        match self.groups[group.0 as usize].outside {
-            true => self.ready_outside.push_back(thread),
-            false => self.ready.push(thread),
+        match self.groups[group.0 as usize] {
+            Group { paused: true, .. } => self.paused.push((group, thread)),
+            Group { outside: true, .. } => self.ready_outside.push_back(thread),
+            _ => self.ready.push(thread),
         }
     }
 

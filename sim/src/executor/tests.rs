@@ -150,3 +150,46 @@ fn promises_conditions_and_queues_wake_their_waiters() {
     executor.run_ready();
     assert_eq!(count.get(), 2);
 }
+
+#[test]
+fn a_paused_group_stands_still_and_goes_on_in_order() {
+    let (executor, group) = executor();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    for (name, seconds) in [("late", 3u64), ("early", 2), ("ready", 0)] {
+        let (log, handle) = (log.clone(), executor.clone());
+        executor.spawn(group, name, async move {
+            handle.sleep(Duration::from_secs(seconds)).await;
+            log.borrow_mut().push((name, handle.now()));
+        });
+    }
+    let condition = Condition::new(&executor, "a change");
+    let (waiting, of_waiter, handle) = (condition.clone(), log.clone(), executor.clone());
+    executor.spawn(group, "woken", async move {
+        waiting.wait().await;
+        of_waiter.borrow_mut().push(("woken", handle.now()));
+    });
+    let other = executor.new_group("node 1");
+    let (of_other, handle) = (log.clone(), executor.clone());
+    executor.spawn(other, "other", async move {
+        handle.sleep(Duration::from_secs(4)).await;
+        of_other.borrow_mut().push(("other", handle.now()));
+    });
+    let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+    executor.run_until(at(1));
+    executor.pause_group(group);
+    condition.notify_all();
+    executor.run_until(at(9));
+    assert_eq!(*log.borrow(), [("ready", at(0)), ("other", at(4))]);
+    executor.resume_group(group);
+    executor.run_until(at(10));
+    assert_eq!(
+        log.borrow()[2..],
+        [("woken", at(9)), ("early", at(9)), ("late", at(9))]
+    );
+    // What is ready when the pause begins stands aside too, and a group that ends leaves nothing.
+    executor.spawn(group, "never", async move { panic!("it has ended") });
+    executor.pause_group(group);
+    executor.end_group(group);
+    executor.resume_group(group);
+    executor.run_until(at(11));
+}

@@ -6,11 +6,14 @@
 //! scenario can be cut, mixed and shrunk, and what is left is a scenario.
 
 use crate::kernel::doors::DoorFault;
+use crate::kernel::faults::KernelFault;
 use crate::scsi::reservation::{OutAction, ReservationType};
+use crate::world::DiskFault;
 use crate::world::network::NetworkConfig;
 use crate::world::trace::NodeId;
 use std::fmt;
 use std::time::Duration;
+use stmf_proxy::message::MessageType;
 
 /// A SCSI command, without the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,12 +233,56 @@ pub enum Act {
     },
     /// Bytes travel otherwise from now on.
     Network(NetworkConfig),
+    /// A node takes in slowly what this one sends.
+    SlowReader {
+        /// The sender.
+        from: NodeId,
+        /// How slowly; none: as fast as it comes.
+        bytes_per_second: Option<u64>,
+    },
     /// Something goes wrong with calls of the door.
     DoorFault {
         /// On which node.
         node: NodeId,
         /// What.
         fault: DoorFault,
+        /// With messages of this type only.
+        only: Option<MessageType>,
+    },
+    /// Something goes wrong in the proxy service of a kernel.
+    KernelFault {
+        /// On which node.
+        node: NodeId,
+        /// What.
+        fault: KernelFault,
+    },
+    /// The service stmf is switched off, or on.
+    SetService {
+        /// On which node.
+        node: NodeId,
+        /// On or off.
+        enabled: bool,
+    },
+    /// A node stands still for a while.
+    Pause {
+        /// Which.
+        node: NodeId,
+        /// How long.
+        duration: Duration,
+    },
+    /// Accesses to a disk fail, or take long.
+    DiskFault {
+        /// Of which LU.
+        lu: u8,
+        /// What.
+        fault: DiskFault,
+    },
+    /// The relay is killed and another program takes its place.
+    ReplaceRelay {
+        /// On which node.
+        node: NodeId,
+        /// The name of the program.
+        relay: &'static str,
     },
 }
 

@@ -10,14 +10,16 @@ use super::act::{Act, Scsi, Timed};
 use super::scenario::{Scenario, Unit};
 use crate::field::{Failure, Variant};
 use crate::kernel::doors::DoorFault;
+use crate::kernel::faults::{Allocation, KernelFault};
 use crate::kernel::{KernelConfig, Profile, Repairs};
 use crate::relays;
 use crate::scsi::reservation::{OutAction, ReservationType};
 use crate::world::network::NetworkConfig;
 use crate::world::random::Random;
 use crate::world::trace::NodeId;
-use crate::world::{Ratio, StandardRelay};
+use crate::world::{DiskFault, DiskFaultKind, Ratio, StandardRelay};
 use std::time::Duration;
+use stmf_proxy::message::MessageType;
 use stmf_proxy::status::Errno;
 
 /// The stream of a seed from which its scenario is drawn; choices of the world have others.
@@ -45,7 +47,9 @@ impl Default for Draw {
 }
 
 /// Groups of faults, as command lines name them.
-pub const GROUPS: [&str; 5] = ["link", "door", "relay", "node", "operator"];
+pub const GROUPS: [&str; 7] = [
+    "link", "door", "relay", "kernel", "node", "disk", "operator",
+];
 
 /// Kinds of acts, in the order of the weights of a family.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,9 +67,11 @@ enum Sort {
     Power,
     Link,
     Door,
+    Kernel,
+    Disk,
 }
 
-const SORTS: [Sort; 13] = [
+const SORTS: [Sort; 15] = [
     Sort::Data,
     Sort::Discovery,
     Sort::Reservation,
@@ -79,6 +85,8 @@ const SORTS: [Sort; 13] = [
     Sort::Power,
     Sort::Link,
     Sort::Door,
+    Sort::Kernel,
+    Sort::Disk,
 ];
 
 impl Sort {
@@ -90,6 +98,8 @@ impl Sort {
             Sort::Power => "node",
             Sort::Link => "link",
             Sort::Door => "door",
+            Sort::Kernel => "kernel",
+            Sort::Disk => "disk",
             _ => return None,
         })
     }
@@ -106,66 +116,66 @@ pub struct Family {
 
 /// All families. A seed takes one of them.
 pub const FAMILIES: &[Family] = &[
-    //                data disc resv mgmt sess port fail unit alua rely powr link door
+    //                data disc resv mgmt sess port fail unit alua rely powr link door kern disk
     Family {
         name: "traffic",
         about: "reads and writes down all paths, now and then a broken link",
-        weights: [60, 10, 2, 4, 4, 0, 2, 0, 0, 0, 0, 4, 4],
+        weights: [60, 10, 2, 4, 4, 0, 2, 0, 0, 0, 0, 4, 4, 2, 4],
     },
     Family {
         name: "discovery",
         about: "hosts that look for LUs while ports come and go",
-        weights: [6, 50, 4, 4, 14, 10, 2, 2, 0, 2, 0, 4, 4],
+        weights: [6, 50, 4, 4, 14, 10, 2, 2, 0, 2, 0, 4, 4, 2, 1],
     },
     Family {
         name: "failover",
         about: "LUs that move between the nodes under load",
-        weights: [45, 6, 6, 4, 4, 0, 18, 3, 2, 2, 2, 5, 4],
+        weights: [45, 6, 6, 4, 4, 0, 18, 3, 2, 2, 2, 5, 4, 2, 3],
     },
     Family {
         name: "reservations",
         about: "reservations on both paths, resets, failover",
-        weights: [20, 4, 45, 6, 6, 0, 6, 0, 0, 2, 2, 4, 2],
+        weights: [20, 4, 45, 6, 6, 0, 6, 0, 0, 2, 2, 4, 2, 1, 1],
     },
     Family {
         name: "management",
         about: "task management on busy and on vanishing LUs",
-        weights: [30, 6, 6, 30, 8, 2, 6, 8, 0, 2, 0, 4, 6],
+        weights: [30, 6, 6, 30, 8, 2, 6, 8, 0, 2, 0, 4, 6, 3, 4],
     },
     Family {
         name: "ports",
         about: "ports and sessions that come and go",
-        weights: [25, 10, 2, 4, 20, 24, 2, 2, 4, 2, 0, 5, 4],
+        weights: [25, 10, 2, 4, 20, 24, 2, 2, 4, 2, 0, 5, 4, 6, 0],
     },
     Family {
         name: "links",
         about: "a link that breaks, stalls and damages what it carries",
-        weights: [45, 6, 4, 4, 6, 4, 4, 0, 0, 2, 0, 30, 2],
+        weights: [45, 6, 4, 4, 6, 4, 4, 0, 0, 2, 0, 30, 2, 1, 1],
     },
     Family {
         name: "relays",
         about: "relays that are stopped, killed and started under load",
-        weights: [45, 6, 4, 4, 6, 3, 3, 0, 2, 24, 0, 4, 4],
+        weights: [45, 6, 4, 4, 6, 3, 3, 0, 2, 24, 0, 4, 4, 3, 1],
     },
     Family {
         name: "power",
         about: "nodes that lose their power and come back",
-        weights: [40, 6, 6, 4, 10, 3, 8, 2, 2, 4, 18, 4, 2],
+        weights: [40, 6, 6, 4, 10, 3, 8, 2, 2, 4, 18, 4, 2, 2, 2],
     },
     Family {
         name: "operators",
         about: "ALUA switched by hand, LUs added, removed and served by both nodes",
-        weights: [35, 8, 4, 6, 6, 8, 12, 14, 14, 4, 2, 3, 3],
+        weights: [35, 8, 4, 6, 6, 8, 12, 14, 14, 4, 2, 3, 3, 2, 1],
     },
     Family {
         name: "doors",
         about: "door calls that fail, or are answered badly",
-        weights: [45, 10, 4, 8, 8, 6, 3, 2, 4, 2, 0, 4, 26],
+        weights: [45, 10, 4, 8, 8, 6, 3, 2, 4, 2, 0, 4, 26, 8, 2],
     },
     Family {
         name: "everything",
         about: "all of it",
-        weights: [30, 8, 8, 8, 8, 8, 8, 5, 4, 8, 5, 12, 10],
+        weights: [30, 8, 8, 8, 8, 8, 8, 5, 4, 8, 5, 12, 10, 8, 5],
     },
 ];
 
@@ -218,6 +228,15 @@ impl Pen {
             80..92 => self.micros(300_000),
             92..99 => self.micros(10_000_000),
             _ => self.micros(100_000_000),
+        }
+    }
+
+    /// For how long something stands still.
+    fn pause(&mut self) -> Duration {
+        match self.below(8) {
+            0..3 => self.micros(20_000),
+            3..6 => self.micros(3_000_000),
+            _ => self.micros(20_000_000),
         }
     }
 
@@ -334,8 +353,10 @@ fn network(pen: &mut Pen) -> NetworkConfig {
         2 => network.latency = Duration::from_millis(5),
         _ => {}
     }
-    if pen.one_in(4) {
-        network.cut = Ratio::new(1, 2);
+    match pen.below(12) {
+        0..2 => network.cut = Ratio::new(1, 2),
+        2 => network.largest_piece = Some(pen.of(&[1, 7, 33, 1000])),
+        _ => {}
     }
     network
 }
@@ -475,9 +496,13 @@ fn acts(pen: &mut Pen, sort: Sort, to: &mut Vec<Timed>) {
             },
         }),
         Sort::Relay => {
-            push(match pen.below(5) {
-                0 | 1 => Act::StopRelay { node },
-                2 | 3 => Act::KillRelay { node },
+            push(match pen.below(12) {
+                0..5 => Act::StopRelay { node },
+                5..9 => Act::KillRelay { node },
+                9 => Act::ReplaceRelay {
+                    node,
+                    relay: pen.of(&OTHER_RELAYS),
+                },
                 _ => Act::StartRelay { node },
             });
             if !pen.one_in(4) {
@@ -486,6 +511,10 @@ fn acts(pen: &mut Pen, sort: Sort, to: &mut Vec<Timed>) {
                 to.push(Timed { wait, act });
             }
         }
+        Sort::Power if pen.one_in(3) => push(Act::Pause {
+            node,
+            duration: pen.pause(),
+        }),
         Sort::Power => {
             push(Act::PowerOff { node });
             if !pen.one_in(4) {
@@ -498,6 +527,38 @@ fn acts(pen: &mut Pen, sort: Sort, to: &mut Vec<Timed>) {
         Sort::Door => push(Act::DoorFault {
             node,
             fault: door_fault(pen),
+            only: match pen.one_in(4) {
+                true => Some(pen.of(&DOOR_MESSAGES)),
+                false => None,
+            },
+        }),
+        Sort::Kernel if pen.one_in(4) => {
+            push(Act::SetService {
+                node,
+                enabled: false,
+            });
+            let wait = pen.wait();
+            let act = Act::SetService {
+                node,
+                enabled: true,
+            };
+            to.push(Timed { wait, act });
+        }
+        Sort::Kernel => push(Act::KernelFault {
+            node,
+            fault: kernel_fault(pen),
+        }),
+        Sort::Disk => push(Act::DiskFault {
+            lu,
+            fault: DiskFault::everywhere(
+                pen.of(&[
+                    DiskFaultKind::Read,
+                    DiskFaultKind::Write,
+                    DiskFaultKind::Slow(Duration::from_millis(3)),
+                    DiskFaultKind::Slow(Duration::from_secs(2)),
+                ]),
+                1 + pen.below(4) as u32,
+            ),
         }),
     }
 }
@@ -505,7 +566,7 @@ fn acts(pen: &mut Pen, sort: Sort, to: &mut Vec<Timed>) {
 fn link(pen: &mut Pen, to: &mut Vec<Timed>) {
     let (wait, node) = (pen.wait(), pen.node());
     let mut push = |wait, act| to.push(Timed { wait, act });
-    match pen.below(10) {
+    match pen.below(11) {
         0..3 => push(wait, Act::Break),
         3 | 4 => push(wait, Act::HalfOpen { hears: node }),
         5 | 6 => {
@@ -527,13 +588,56 @@ fn link(pen: &mut Pen, to: &mut Vec<Timed>) {
                 bit: pen.below(1 << 20),
             },
         ),
+        9 => push(
+            wait,
+            Act::SlowReader {
+                from: node,
+                bytes_per_second: pen.of(&[None, Some(2_000), Some(100_000)]),
+            },
+        ),
         _ => push(wait, Act::Network(network(pen))),
+    }
+}
+
+/// Programs that take the place of a relay for a while: of other versions, or with the wrong node
+/// number.
+const OTHER_RELAYS: [&str; 3] = ["standard-version-2", "version-2-only", "standard-node-0"];
+
+/// Messages that a fault of a door is aimed at, now and then.
+const DOOR_MESSAGES: [MessageType; 6] = [
+    MessageType::RegisterProxyPort,
+    MessageType::ScsiCommand,
+    MessageType::ScsiData,
+    MessageType::ScsiDataTransferDone,
+    MessageType::ScsiStatus,
+    MessageType::SessionDestroy,
+];
+
+fn kernel_fault(pen: &mut Pen) -> KernelFault {
+    let times = 1 + pen.below(2);
+    match pen.below(8) {
+        0 => KernelFault::Post {
+            errno: pen.of(&[Errno::ENOMEM, Errno::EFAULT]),
+            times,
+        },
+        1 | 2 => KernelFault::SlowRegistration {
+            delay: pen.pause(),
+            times,
+        },
+        _ => KernelFault::Allocation {
+            place: pen.of(&Allocation::ALL),
+            times,
+        },
     }
 }
 
 fn door_fault(pen: &mut Pen) -> DoorFault {
     let times = 1 + pen.below(3);
-    match pen.below(8) {
+    match pen.below(9) {
+        8 => DoorFault::NoThread {
+            delay: pen.pause(),
+            times: 1,
+        },
         0..3 => DoorFault::Errno {
             errno: Errno::EAGAIN,
             times,

@@ -40,7 +40,10 @@ fn needs_registration(scenario: &Scenario) -> bool {
     scenario.acts.iter().any(|timed| {
         matches!(
             timed.act,
-            Act::SetAlua { .. } | Act::DoorFault { .. } | Act::RemoveLu { .. }
+            Act::SetAlua { .. }
+                | Act::DoorFault { .. }
+                | Act::KernelFault { .. }
+                | Act::RemoveLu { .. }
         )
     })
 }
@@ -53,11 +56,17 @@ impl Stage {
         let network = world.network();
         for node in 0..2 {
             network.release(node, node ^ 1);
+            network.slow_reader(node, node ^ 1, None);
             world.node(node).clear_faults();
         }
+        for lu in (0..).take(self.scenario.units.len()) {
+            world.disks().repair(Scenario::lu(lu));
+        }
+        self.put_relays_back();
         network.set_config(self.scenario.network.clone());
         for node in 0..2 {
             self.boot(node).await;
+            let _ = world.node(node).set_service(true).await;
             if !self.has_ports(node) {
                 self.make_ports(node).await;
             }

@@ -13,7 +13,7 @@ use crate::relays;
 use crate::world::trace::NodeId;
 use crate::world::{Initiator, Node, Path, PortConfig, Reply, World};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A port that an operator has made.
@@ -44,6 +44,8 @@ pub(super) struct Stage {
     names: Cell<u32>,
     /// Boots of each node that this stage has seen.
     boots: RefCell<BTreeMap<NodeId, u64>>,
+    /// Nodes whose relay is not the one of the scenario.
+    replaced: RefCell<BTreeSet<NodeId>>,
     /// Deeds that really happened, by name.
     pub(super) deeds: RefCell<BTreeMap<&'static str, u64>>,
 }
@@ -63,6 +65,7 @@ impl Stage {
             sessions: RefCell::default(),
             names: Cell::new(0),
             boots: RefCell::default(),
+            replaced: RefCell::default(),
             deeds: RefCell::default(),
         })
     }
@@ -144,6 +147,14 @@ impl Stage {
     /// Gives a node the relay of the scenario and starts it.
     pub(super) fn start_relay(&self, node: NodeId) {
         let _ = self.node(node).start_relay();
+    }
+
+    /// Puts the relay of the scenario back where another one has taken its place.
+    pub(super) fn put_relays_back(&self) {
+        for node in self.replaced.take() {
+            self.node(node).kill_relay();
+            self.set_relay(node);
+        }
     }
 
     /// The relay program that the scenario names for a node.
@@ -349,6 +360,9 @@ impl Stage {
                     self.count(if *enabled { "alua-on" } else { "alua-off" });
                 }
             }
+            Act::SetService { node, enabled } => {
+                let _ = self.node(*node).set_service(*enabled).await;
+            }
             Act::Boot { node } => self.boot(node & 1).await,
             other => self.perform_at_once(other),
         }
@@ -411,12 +425,7 @@ impl Stage {
                     self.node(*node).stop_relay();
                 }
             }
-            Act::KillRelay { node } => {
-                if self.node(*node).relay().is_some() {
-                    self.count("relay-kill");
-                    self.node(*node).kill_relay();
-                }
-            }
+            Act::KillRelay { node } => self.node(*node).kill_relay(),
             Act::PowerOff { node } => {
                 if self.node(*node).is_up() {
                     self.count("power-off");
@@ -424,18 +433,9 @@ impl Stage {
                     self.look(node & 1);
                 }
             }
-            Act::Break => {
-                self.count("link-break");
-                network.break_connections(0, 1);
-            }
-            Act::HalfOpen { hears } => {
-                self.count("link-half-open");
-                network.half_open(hears & 1, (hears & 1) ^ 1);
-            }
-            Act::Hold { from } => {
-                self.count("link-hold");
-                network.hold(from & 1, (from & 1) ^ 1);
-            }
+            Act::Break => network.break_connections(0, 1),
+            Act::HalfOpen { hears } => network.half_open(hears & 1, (hears & 1) ^ 1),
+            Act::Hold { from } => network.hold(from & 1, (from & 1) ^ 1),
             Act::Release { from } => network.release(from & 1, (from & 1) ^ 1),
             Act::Damage {
                 from,
@@ -446,8 +446,35 @@ impl Stage {
                 network.damage(from & 1, (from & 1) ^ 1, least, *bit);
             }
             Act::Network(config) => network.set_config(config.clone()),
-            Act::DoorFault { node, fault } => {
-                let _ = self.node(*node).fail_door_calls(*fault);
+            Act::SlowReader {
+                from,
+                bytes_per_second,
+            } => network.slow_reader(from & 1, (from & 1) ^ 1, *bytes_per_second),
+            Act::DoorFault { node, fault, only } => {
+                let node = self.node(*node);
+                let _ = match only {
+                    Some(only) => node.fail_door_calls_with(*only, *fault),
+                    None => node.fail_door_calls(*fault),
+                };
+            }
+            Act::KernelFault { node, fault } => {
+                let _ = self.node(*node).inject(*fault);
+            }
+            Act::Pause { node, duration } => self.node(*node).pause(*duration),
+            Act::DiskFault { lu, fault } => {
+                let lu = Scenario::lu(self.unit(*lu));
+                self.world.disks().fail(lu, fault.clone());
+            }
+            Act::ReplaceRelay { node, relay } => {
+                if let Some(program) = relays::by_name(relay)
+                    && self.node(*node).is_up()
+                {
+                    self.count("relay-replaced");
+                    self.node(*node).kill_relay();
+                    self.node(*node).set_relay(program);
+                    self.start_relay(node & 1);
+                    self.replaced.borrow_mut().insert(node & 1);
+                }
             }
             // Those that wait are done elsewhere.
             _ => {}

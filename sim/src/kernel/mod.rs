@@ -9,6 +9,7 @@
 
 pub mod defects;
 pub mod doors;
+pub mod faults;
 pub mod minimal;
 pub mod play;
 pub mod port;
@@ -20,6 +21,7 @@ pub mod transport_id;
 
 use crate::executor::{Executor, GroupId};
 pub use defects::{Defects, Repairs};
+pub use faults::{Allocation, KernelFault};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -159,6 +161,13 @@ pub enum KernelEvent<'a> {
     ToStmf(&'a Message),
     /// A status message is sent; this is its status before it is cut to 8 bits.
     StatusBeforeWire(u64),
+    /// An injected fault hits something.
+    Fault {
+        /// Its name in traces.
+        name: &'static str,
+        /// More about it; empty if there is nothing to say.
+        what: &'a str,
+    },
     /// The kernel panics: no thread of it runs any more.
     Panicked(&'a Panic),
 }
@@ -182,6 +191,7 @@ struct Inner {
     group: GroupId,
     observer: Rc<dyn Observer>,
     doors: doors::DoorState,
+    faults: faults::KernelFaults,
     pppt: pppt::PpptState,
     stmf: stmf::StmfState,
     panic: RefCell<Option<Panic>>,
@@ -198,6 +208,7 @@ impl Kernel {
         let group = executor.new_group(config.name.clone());
         Kernel(Rc::new(Inner {
             doors: doors::DoorState::new(executor),
+            faults: faults::KernelFaults::default(),
             pppt: pppt::PpptState::new(executor, group),
             stmf: stmf::StmfState::new(executor, group),
             config,

@@ -250,7 +250,8 @@ impl TargetPort {
             .collect()
     }
 
-    /// A command arrives from an initiator. False: the port takes no commands.
+    /// A command arrives from an initiator. False: the port takes no commands; it is offline or
+    /// gone.
     pub fn submit(&self, kernel: &Kernel, session: &Rc<Session>, request: Request) -> bool {
         let Request {
             tag,
@@ -258,6 +259,9 @@ impl TargetPort {
             data,
             immediate,
         } = request;
+        if !kernel.stmf().service_enabled() {
+            return false;
+        }
         let initial = immediate && !data.is_empty();
         let limit = session
             .port
@@ -455,8 +459,17 @@ impl PortProvider for TargetPort {
                 return;
             };
             match command {
+                // Too late: it is to go offline.
+                PortCommand::Online if !kernel.stmf().service_enabled() => {}
                 PortCommand::Online => kernel.stmf().port_online_done(&port).await,
-                PortCommand::Offline => kernel.stmf().port_offline_done(&port).await,
+                PortCommand::Offline => {
+                    let tasks = self.outstanding.borrow().clone();
+                    tasks.iter().for_each(|task| kernel.stmf().abort_task(task));
+                    for task in &tasks {
+                        kernel.stmf().wait_for_end(task).await;
+                    }
+                    kernel.stmf().port_offline_done(&port).await;
+                }
                 PortCommand::OnlineAcknowledged | PortCommand::OfflineAcknowledged => {}
             }
         })

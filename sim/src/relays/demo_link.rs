@@ -14,6 +14,8 @@ use stmf_proxy::time::Time;
 
 pub(super) const DEMO_LINK: &str = "demo-link";
 pub(super) const DEMO_LINK_NODE_0: &str = "demo-link-node-0";
+pub(super) const STANDARD_VERSION_2: &str = "standard-version-2";
+pub(super) const VERSION_2_ONLY: &str = "version-2-only";
 pub(super) const STANDARD_NODE_0: &str = "standard-node-0";
 
 /// The node that listens, by the name that [`StandardRelay`] gives it.
@@ -44,6 +46,20 @@ pub(super) fn standard_node_0() -> StandardRelay {
     StandardRelay::new()
         .adjusted(as_node_0)
         .named(STANDARD_NODE_0)
+}
+
+/// The relay as a later version may be, that speaks version 2 of the link besides.
+pub(super) fn standard_version_2() -> StandardRelay {
+    StandardRelay::new()
+        .adjusted(|config| config.link_versions = (1, 2))
+        .named(STANDARD_VERSION_2)
+}
+
+/// One that has forgotten version 1.
+pub(super) fn version_2_only() -> StandardRelay {
+    StandardRelay::new()
+        .adjusted(|config| config.link_versions = (2, 2))
+        .named(VERSION_2_ONLY)
 }
 
 /// Where the field's daemon takes its node number from the names of the hosts, this one has it

@@ -62,6 +62,16 @@ pub const RELAYS: &[Named] = &[
         make: || Rc::new(demo_link::standard_node_0()),
     },
     Named {
+        name: demo_link::STANDARD_VERSION_2,
+        about: "as a later version may be: speaks versions 1 and 2 of the link",
+        make: || Rc::new(demo_link::standard_version_2()),
+    },
+    Named {
+        name: demo_link::VERSION_2_ONLY,
+        about: "as a much later version may be: speaks version 2 of the link only",
+        make: || Rc::new(demo_link::version_2_only()),
+    },
+    Named {
         name: demo_link::DEMO_LINK,
         about: "the relay of stmf-proxy over the field's link, which has no checksums",
         make: || Rc::new(demo_link::demo_link()),

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use stmf_proxy::message::hex;
+use stmf_proxy::message::{MessageType, hex};
 use stmf_proxy::time::Time;
 
 /// How a script is played.
@@ -449,6 +449,9 @@ impl Stage {
             } => {
                 let _ = world.node(*node).set_alua_state(*enabled, *number).await;
             }
+            Operation::SetService { node, enabled } => {
+                let _ = world.node(*node).set_service(*enabled).await;
+            }
             Operation::GetAlua { node } => {
                 let _ = world.node(*node).alua_state().await;
             }
@@ -527,11 +530,28 @@ impl Stage {
             Operation::FirstSession { node, session } => {
                 world.node(*node).set_first_session_id(*session);
             }
-            Operation::DoorFault { node, fault } => {
-                let fault: DoorFault = *fault;
-                let _ = world.node(*node).fail_door_calls(fault);
+            Operation::Pause { node, nanoseconds } => {
+                world.node(*node).pause(Duration::from_nanos(*nanoseconds));
+            }
+            Operation::DoorFault { node, fault, only } => {
+                let (node, fault): (_, DoorFault) = (world.node(*node), *fault);
+                let only = only.as_deref().and_then(MessageType::from_name);
+                let _ = match only {
+                    Some(message_type) => node.fail_door_calls_with(message_type, fault),
+                    None => node.fail_door_calls(fault),
+                };
+            }
+            Operation::KernelFault { node, fault } => {
+                let _ = world.node(*node).inject(*fault);
             }
             Operation::ClearFaults { node } => world.node(*node).clear_faults(),
+            Operation::DiskFault { lu, fault } => world.disks().fail(*lu, fault.clone()),
+            Operation::RepairDisk { lu } => world.disks().repair(*lu),
+            Operation::SlowReader {
+                from,
+                to,
+                bytes_per_second,
+            } => network.slow_reader(*from, *to, *bytes_per_second),
             Operation::Break { one, other } => network.break_connections(*one, *other),
             Operation::HalfOpen { hears, other } => network.half_open(*hears, *other),
             Operation::Hold { from, to } => network.hold(*from, *to),

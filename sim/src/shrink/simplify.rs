@@ -7,7 +7,6 @@
 
 use super::cut::{Cuttable, first_choices, is_command, path_of};
 use super::search::{Over, Search, Subject};
-use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::Content;
 use crate::replay::script::{Input, Oracle};
 use crate::scsi::{cdb, opcode};
@@ -300,10 +299,11 @@ fn faults<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
             break;
         };
         let mut input = input.clone();
-        let Operation::DoorFault { fault, .. } = &mut input.operation else {
-            continue;
+        let times = match &mut input.operation {
+            Operation::DoorFault { fault, .. } => fault.times(),
+            Operation::KernelFault { fault, .. } => fault.times(),
+            _ => continue,
         };
-        let (DoorFault::Errno { times, .. } | DoorFault::Result { times, .. }) = fault;
         if *times > 1 {
             *times = 1;
             search.attempt(search.best().changed(|script| script.inputs[place] = input))?;

@@ -11,6 +11,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// What can be wrong with a disk: with all of it ([`DiskFault::everywhere`]) or with a place.
+pub use crate::kernel::sbd::Fault as DiskFault;
+/// Which access it is that goes wrong.
+pub use crate::kernel::sbd::FaultKind as DiskFaultKind;
+
 /// The disks that the nodes of a world share, by the id of the LU on each.
 #[derive(Clone)]
 pub struct Disks {
@@ -54,6 +59,28 @@ impl Disks {
             listener.disk(lu, disk.size(), disk.content());
         }
         self.disks.borrow_mut().insert(lu, disk);
+    }
+
+    /// Damages the disk of a LU: accesses from any node fail or take long. It is told in the trace
+    /// each time that one does. Nothing happens if there is no such disk.
+    pub fn fail(&self, lu: LuId, fault: DiskFault) {
+        let told = || Operation::DiskFault {
+            lu,
+            fault: fault.clone(),
+        };
+        let _running = self.trace.operation(&self.executor, &[], told);
+        if let Some(disk) = self.get(lu) {
+            disk.borrow_mut().damage(fault);
+        }
+    }
+
+    /// Repairs the disk of a LU: no access fails or takes long any more.
+    pub fn repair(&self, lu: LuId) {
+        let told = || Operation::RepairDisk { lu };
+        let _running = self.trace.operation(&self.executor, &[], told);
+        if let Some(disk) = self.get(lu) {
+            disk.borrow_mut().repair();
+        }
     }
 
     /// Tells `listener` of every disk from now on.

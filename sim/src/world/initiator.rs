@@ -463,7 +463,13 @@ impl Path {
             .borrow_mut()
             .insert(key, command.clone());
         let alive = executor.group_alive(self.kernel.group());
-        if !alive || !self.port.submit(&self.kernel, &self.session, request) {
+        let taken = alive && self.port.submit(&self.kernel, &self.session, request);
+        if !taken {
+            if alive {
+                // The port is offline or gone, which its transport tells.
+                let initiator = self.initiator.id();
+                self.exchange.tell(Event::Aborted { initiator, tag });
+            }
             self.exchange.end(key, Outcome::Lost, Residual::None);
         }
         if !self.ended_in_time(&command).await {

@@ -24,6 +24,7 @@
 //! | `network.rs` | byte streams between nodes, and what goes wrong with them |
 //! | `trace.rs`, `observer.rs` | what happens, in order, and its hash |
 //! | `choices.rs`, `random.rs`, `ratio.rs` | who decides |
+//! | `faults.rs` | what injected faults are called |
 //! | `operation.rs` | what is done to a world, as values to do again |
 //! | `stuck.rs` | the report on a world in which nothing goes on |
 //!
@@ -54,6 +55,7 @@ mod alarm;
 pub mod choices;
 mod disks;
 pub mod driver;
+pub mod faults;
 pub mod initiator;
 pub mod network;
 pub mod node;
@@ -68,7 +70,7 @@ pub mod statistics;
 mod stuck;
 pub mod trace;
 
-pub use disks::{DiskListener, Disks, SharedDiskListener};
+pub use disks::{DiskFault, DiskFaultKind, DiskListener, Disks, SharedDiskListener};
 pub use driver::StandardRelay;
 pub use initiator::{Initiator, Outcome, Path, Reply, Transfer};
 pub use node::{Node, PortConfig};

@@ -14,6 +14,7 @@
 mod wire;
 
 use super::Ratio;
+use super::faults;
 use super::operation::Operation;
 use super::trace::{ConnectionNumber, Event, NodeId, Running, Trace};
 use crate::executor::{Executor, GroupId};
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use stmf_proxy::trace::ConnectionEnd;
-use wire::{Damage, Happening, Inner, Listener, Segment, Side, Wire};
+use wire::{Damage, Happening, Inner, Listener, Segment, Side, SlowReader, Wire};
 
 /// How bytes travel between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub struct NetworkConfig {
     pub bytes_per_second: Option<u64>,
     /// How often what was sent at once arrives in two pieces. Default 1 of 16.
     pub cut: Ratio,
+    /// Hands over what arrives in pieces of at most so many bytes (1 at least), each as long as is
+    /// drawn, in place of `cut`. Default none: as it was sent, but for `cut`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_piece: Option<u32>,
     /// How long an attempt to connect waits for an answer. Default 60 s.
     pub connect_timeout: Duration,
 }
@@ -47,6 +52,7 @@ impl Default for NetworkConfig {
             jitter: Duration::from_micros(50),
             bytes_per_second: Some(1_250_000_000),
             cut: Ratio::new(1, 16),
+            largest_piece: None,
             connect_timeout: Duration::from_secs(60),
         }
     }
@@ -132,12 +138,29 @@ impl Network {
         network
     }
 
-    /// Changes how bytes travel from now on.
+    /// Changes how bytes travel from now on. What differs from the network that the world was made
+    /// with is told when the first bytes travel so.
     pub fn set_config(&self, config: NetworkConfig) {
         let _running = self.operation(|| Operation::SetNetwork {
             config: config.clone(),
         });
+        self.0.note_changes(&config);
         *self.0.config.borrow_mut() = config;
+    }
+
+    /// The node `to` takes in what `from` sends at this rate from now on, whatever the network
+    /// could carry: what it has not taken stays with the sender. None: as fast as it comes.
+    pub fn slow_reader(&self, from: NodeId, to: NodeId, bytes_per_second: Option<u64>) {
+        let _running = self.operation(|| Operation::SlowReader {
+            from,
+            to,
+            bytes_per_second,
+        });
+        let mut readers = self.0.slow_readers.borrow_mut();
+        match bytes_per_second {
+            Some(rate) => readers.insert((from, to), SlowReader::new(rate)),
+            None => readers.remove(&(from, to)),
+        };
     }
 
     /// Listens at `address` for a process; `accept` makes the endpoint of each connection.
@@ -201,7 +224,11 @@ impl Network {
     /// of a reset at once.
     pub fn break_connections(&self, one: NodeId, other: NodeId) {
         let _running = self.operation(|| Operation::Break { one, other });
-        for number in self.0.between(one, other) {
+        let connections = self.0.between(one, other);
+        if !connections.is_empty() {
+            self.0.tell_fault(one, faults::LINK_BROKEN, one, other);
+        }
+        for number in connections {
             self.0.end(number, 0, End::Reset);
             self.0.end(number, 1, End::Reset);
         }
@@ -211,7 +238,12 @@ impl Network {
     /// goes on believing in a connection that is not there until it sends something.
     pub fn half_open(&self, hears: NodeId, other: NodeId) {
         let _running = self.operation(|| Operation::HalfOpen { hears, other });
-        for number in self.0.between(hears, other) {
+        let connections = self.0.between(hears, other);
+        if !connections.is_empty() {
+            self.0
+                .tell_fault(hears, faults::LINK_HALF_OPEN, hears, other);
+        }
+        for number in connections {
             let side = usize::from(self.0.wires.borrow()[&number].sides[0].node != hears);
             self.0.end(number, side, End::Reset);
         }
@@ -221,17 +253,26 @@ impl Network {
     /// arrives then. Both ways together are a partition.
     pub fn hold(&self, from: NodeId, to: NodeId) {
         let _running = self.operation(|| Operation::Hold { from, to });
-        self.0.held.borrow_mut().insert((from, to));
+        self.0.held.borrow_mut().entry((from, to)).or_insert(false);
     }
 
     /// Lets what was held arrive.
     pub fn release(&self, from: NodeId, to: NodeId) {
         let _running = self.operation(|| Operation::Release { from, to });
         self.0.held.borrow_mut().remove(&(from, to));
-        let postponed = std::mem::take(&mut *self.0.postponed.borrow_mut());
-        let now = self.0.executor.now();
-        for happening in postponed {
-            self.0.schedule(now, happening);
+        self.0.happen_postponed();
+    }
+
+    /// The node stands still: nobody there hears of anything until [`Network::thaw`]. What it had
+    /// sent travels on.
+    pub(super) fn freeze(&self, node: NodeId) {
+        self.0.frozen.borrow_mut().insert(node);
+    }
+
+    /// The node goes on, and hears of what was for it meanwhile.
+    pub(super) fn thaw(&self, node: NodeId) {
+        if self.0.frozen.borrow_mut().remove(&node) {
+            self.0.happen_postponed();
         }
     }
 

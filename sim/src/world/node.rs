@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A node: a kernel that boots and goes down, its ports and LUs, and the relay process on it.
 
+mod faults;
+
 use super::disks::Disks;
 use super::initiator::{Exchange, Initiator, Path, fibre_channel_name};
 use super::network::Network;
@@ -12,7 +14,6 @@ use super::relay::{Host, RelayProgram};
 use super::trace::{self, Event, LuOperation, NodeId, Trace};
 use crate::executor::sync::Promise;
 use crate::executor::{Executor, GroupId};
-use crate::kernel::doors::DoorFault;
 use crate::kernel::port::{DEFAULT_BUFFER_SIZE, TargetPort};
 use crate::kernel::sbd_provider::SbdProvider;
 use crate::kernel::stmf::types::LuId;
@@ -23,6 +24,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use stmf_proxy::message::DeviceId;
 use stmf_proxy::proxy_door::{AluaState, Stmf};
+use stmf_proxy::time::Time;
 
 /// A target port that a node is to have.
 #[derive(Clone, Debug)]
@@ -84,6 +86,10 @@ pub struct Node {
     boots: Cell<u64>,
     first_session: Cell<u64>,
     running: RefCell<Option<Running>>,
+    /// Until when the node stands still, if it does.
+    paused: Cell<Option<Time>>,
+    /// Its relay is to be killed when it goes on.
+    kill_later: Cell<bool>,
     panics: RefCell<Vec<Panic>>,
     this: Weak<Node>,
 }
@@ -104,6 +110,8 @@ impl Node {
             boots: Cell::new(0),
             first_session: Cell::new(FIRST_SESSION_ID),
             running: RefCell::new(None),
+            paused: Cell::new(None),
+            kill_later: Cell::new(false),
             panics: RefCell::default(),
             this: this.clone(),
         })
@@ -251,6 +259,7 @@ impl Node {
         };
         let executor = &self.around.executor;
         self.around.network.node_off(self.id);
+        self.forget_pause();
         executor.end_group(running.kernel.group());
         if let Some(relay) = &running.relay {
             relay.exit();
@@ -290,6 +299,9 @@ impl Node {
             handles.clone(),
         );
         running.relay = Some(host.clone());
+        if self.is_paused() {
+            executor.pause_group(host.group());
+        }
         let program = self.program.borrow().clone();
         program.start(host);
         Ok(())
@@ -301,15 +313,6 @@ impl Node {
         let _running = self.operation(|| Operation::StopRelay { node });
         if let Some(relay) = self.relay() {
             relay.request_stop();
-        }
-    }
-
-    /// Ends the relay at once, wherever it stands (SIGKILL).
-    pub fn kill_relay(&self) {
-        let node = self.id;
-        let _running = self.operation(|| Operation::KillRelay { node });
-        if let Some(relay) = self.relay() {
-            relay.exit();
         }
     }
 
@@ -477,24 +480,6 @@ impl Node {
         self.operator(async move { Stmf::new(platform).alua_state_async().await })
             .await?
             .map_err(NodeError::from)
-    }
-
-    /// Has something go wrong with the next calls of doors on this node.
-    pub fn fail_door_calls(&self, fault: DoorFault) -> Result<(), NodeError> {
-        let node = self.id;
-        let _running = self.operation(|| Operation::DoorFault { node, fault });
-        let kernel = self.kernel().ok_or(NodeError::Down(node))?;
-        kernel.doors().inject(fault);
-        Ok(())
-    }
-
-    /// Forgets what was to go wrong on this node and has not yet.
-    pub fn clear_faults(&self) {
-        let node = self.id;
-        let _running = self.operation(|| Operation::ClearFaults { node });
-        if let Some(kernel) = self.kernel() {
-            kernel.doors().clear_faults();
-        }
     }
 
     /// Waits until ALUA is on, which is when the relay has found its peer; false if that takes

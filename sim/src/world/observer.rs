@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What a kernel tells of itself, written into the trace of the world.
 
+use super::faults;
 use super::trace::{Event, NodeId, Trace};
 use crate::executor::{Executor, ThreadId};
 use crate::kernel::{KernelEvent, Observer};
@@ -120,6 +121,21 @@ impl Observer for NodeObserver {
                 });
             }
             KernelEvent::LuAccess { lu, access } => tell(Event::LuAccess { lu, access }),
+            KernelEvent::Fault { name, what } => {
+                // What it hits: the call or the post that the thread is in.
+                let of_call = name.starts_with("door-");
+                let call = self.upcalls.borrow().get(&thread).map(|upcall| upcall.call);
+                let post = self.posts.borrow().get(&thread).copied();
+                let hit = match (of_call, call, post) {
+                    (true, Some(call), _) => format!("call {call}"),
+                    (false, _, Some(post)) => format!("post {post}"),
+                    _ => String::new(),
+                };
+                let parts = [hit.as_str(), what];
+                let parts = parts.into_iter().filter(|part| !part.is_empty());
+                let detail = parts.collect::<Vec<_>>().join(", ");
+                faults::tell(&self.trace, &self.executor, self.node, name, &detail);
+            }
             KernelEvent::Panicked(panic) => {
                 let trap = panic.trap.unwrap_or(0);
                 tell(Event::Panic {

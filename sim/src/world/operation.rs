@@ -12,9 +12,10 @@
 use super::network::NetworkConfig;
 use super::trace::{InitiatorId, NodeId, Sink};
 use crate::executor::Choices;
-use crate::kernel::KernelConfig;
 use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::Content;
+use crate::kernel::{KernelConfig, KernelFault};
+use crate::world::DiskFault;
 use crate::world::choices::Choice;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -135,10 +136,34 @@ pub enum Operation {
     },
     /// [`Node::set_first_session_id`](super::Node::set_first_session_id).
     FirstSession { node: NodeId, session: u64 },
-    /// [`Node::fail_door_calls`](super::Node::fail_door_calls).
-    DoorFault { node: NodeId, fault: DoorFault },
+    /// [`Node::pause`](super::Node::pause).
+    Pause { node: NodeId, nanoseconds: u64 },
+    /// [`Node::fail_door_calls`](super::Node::fail_door_calls), or
+    /// [`Node::fail_door_calls_with`](super::Node::fail_door_calls_with).
+    DoorFault {
+        node: NodeId,
+        fault: DoorFault,
+        /// The name of the type of message that it hits; none for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
+    },
+    /// [`Node::inject`](super::Node::inject).
+    KernelFault { node: NodeId, fault: KernelFault },
     /// [`Node::clear_faults`](super::Node::clear_faults).
     ClearFaults { node: NodeId },
+    /// [`Node::set_service`](super::Node::set_service).
+    SetService { node: NodeId, enabled: bool },
+    /// [`Disks::fail`](super::Disks::fail).
+    DiskFault {
+        #[serde(with = "hexadecimal")]
+        lu: [u8; 16],
+        fault: DiskFault,
+    },
+    /// [`Disks::repair`](super::Disks::repair).
+    RepairDisk {
+        #[serde(with = "hexadecimal")]
+        lu: [u8; 16],
+    },
     /// [`Network::break_connections`](super::network::Network::break_connections).
     Break { one: NodeId, other: NodeId },
     /// [`Network::half_open`](super::network::Network::half_open).
@@ -153,6 +178,12 @@ pub enum Operation {
         to: NodeId,
         at_least: usize,
         bit: u64,
+    },
+    /// [`Network::slow_reader`](super::network::Network::slow_reader).
+    SlowReader {
+        from: NodeId,
+        to: NodeId,
+        bytes_per_second: Option<u64>,
     },
     /// [`Network::set_config`](super::network::Network::set_config).
     SetNetwork { config: NetworkConfig },

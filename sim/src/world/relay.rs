@@ -172,6 +172,11 @@ impl Host {
         self.0.executor.end_group(self.0.group);
     }
 
+    /// The group of its threads.
+    pub(super) fn group(&self) -> GroupId {
+        self.0.group
+    }
+
     /// Whether the process is no more.
     pub fn has_ended(&self) -> bool {
         self.0.ended.get()

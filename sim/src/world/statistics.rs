@@ -55,7 +55,7 @@ pub struct Statistics {
     pub timeouts: u64,
     /// Commands that targets gave up without a status.
     pub aborts: u64,
-    /// Faults that were injected, by name.
+    /// Faults that hit something, by name ([`super::faults`]).
     pub faults: BTreeMap<String, u64>,
     /// Calls in progress: type and length of their messages.
     calls: BTreeMap<(NodeId, u64), (Option<u8>, u64)>,
@@ -150,7 +150,10 @@ impl Sink for Statistics {
             Event::CommandDone { data, .. } => self.read_bytes += data.len() as u64,
             Event::TimedOut { .. } => self.timeouts += 1,
             Event::Aborted { .. } => self.aborts += 1,
-            Event::Fault(name) => *self.faults.entry(name.to_string()).or_default() += 1,
+            Event::Fault(text) => {
+                let name = super::faults::name(text).to_string();
+                *self.faults.entry(name).or_default() += 1;
+            }
             _ => {}
         }
     }

@@ -22,6 +22,8 @@ use server::{Call, Process};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
+use stmf_proxy::message::MessageType;
 use stmf_proxy::status::Errno;
 
 /// Attributes of a door: those of `door_create(3C)`, and those that `door_info(3C)` reports.
@@ -322,7 +324,12 @@ impl Doors<'_> {
 
     /// Has something go wrong with the calls to come; see [`DoorFault`].
     pub fn inject(&self, fault: DoorFault) {
-        self.state().faults.add(fault);
+        self.state().faults.add(fault, None);
+    }
+
+    /// The same for calls with messages of one type only.
+    pub fn inject_only(&self, fault: DoorFault, message_type: MessageType) {
+        self.state().faults.add(fault, Some(message_type));
     }
 
     /// Forgets injected faults that have not been used up, and says how many calls they would
@@ -393,10 +400,25 @@ impl Doors<'_> {
         outcome
     }
 
+    /// Every thread that serves the door is busy for so long.
+    fn occupy_all(&self, door: &Door, delay: Duration) {
+        let (threads, executor) = (door.threads.clone(), self.0.executor().clone());
+        threads.occupy_all();
+        self.0.spawn("busy door threads", async move {
+            executor.sleep(delay).await;
+            threads.free_all();
+        });
+    }
+
     async fn attempt(&self, door: &Rc<Door>, message: &[u8]) -> Result<u32, DoorError> {
-        match self.state().faults.next() {
+        let fault = self.state().faults.next(message);
+        if let Some(fault) = &fault {
+            self.0.tell_fault(fault.name(), &fault.detail());
+        }
+        match fault {
             Some(DoorFault::Errno { errno, .. }) => return Err(DoorError::Injected(errno)),
             Some(DoorFault::Result { result, .. }) => return Ok(result),
+            Some(DoorFault::NoThread { delay, .. }) => self.occupy_all(door, delay),
             None => {}
         }
         if door.process.has_ended() {

@@ -55,6 +55,8 @@ pub(super) struct ThreadPool {
     settings: ServerThreads,
     executor: Executor,
     busy: Cell<usize>,
+    /// For how many reasons all threads are busy, however many there are.
+    occupied: Cell<u32>,
     /// Threads that died serving.
     lost: Cell<usize>,
     /// Callers that wait for a thread, first come first served.
@@ -98,6 +100,7 @@ impl ThreadPool {
             settings,
             executor: executor.clone(),
             busy: Cell::new(0),
+            occupied: Cell::new(0),
             lost: Cell::new(0),
             waiting: RefCell::default(),
         })
@@ -111,6 +114,9 @@ impl ThreadPool {
     }
 
     fn has_free(&self) -> bool {
+        if self.occupied.get() > 0 {
+            return false;
+        }
         match self.settings.most {
             None => true,
             Some(most) => self.busy.get() < most.saturating_sub(self.lost.get()),
@@ -167,6 +173,19 @@ impl ThreadPool {
     fn interrupt_waiting(&self) {
         for waiter in self.waiting.take() {
             waiter.end(Err(DoorError::WaitInterrupted));
+        }
+    }
+
+    /// All threads are busy with something else until [`ThreadPool::free_all`].
+    pub(super) fn occupy_all(&self) {
+        self.occupied.set(self.occupied.get() + 1);
+    }
+
+    /// The opposite: those who waited are served.
+    pub(super) fn free_all(self: &Rc<ThreadPool>) {
+        self.occupied.set(self.occupied.get() - 1);
+        while self.has_free() && !self.waiting.borrow().is_empty() {
+            self.serve_next();
         }
     }
 }

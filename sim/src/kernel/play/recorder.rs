@@ -58,7 +58,7 @@ impl Observer for Recorder {
     fn kernel_event(&self, _: Time, event: &KernelEvent<'_>) {
         let mut notes = self.notes.borrow_mut();
         match event {
-            KernelEvent::LuAccess { .. } => {}
+            KernelEvent::LuAccess { .. } | KernelEvent::Fault { .. } => {}
             KernelEvent::Log(line) => notes.log.push((*line).into()),
             KernelEvent::Upcall { lock_held, .. } => {
                 notes.lock_held.push(*lock_held);

@@ -3,7 +3,7 @@
 
 use super::counters::count;
 use super::{Pppt, ServiceState};
-use crate::kernel::KernelEvent;
+use crate::kernel::{Allocation, KernelEvent};
 use stmf_proxy::message::{
     Body, DecodeError, DeviceId, Dialect, EchoReply, EchoRequest, Message, MessageType,
     RegisterProxyPort, ScsiDataTransferDone, SessionMessage, Status, status,
@@ -129,7 +129,11 @@ impl Pppt<'_> {
             count(&state.counters.tgt_reg_duplicate);
             return status::ALREADY;
         }
-        let refused = self.0.defects().refuse_proxy_ports;
+        if let Some(delay) = self.0.slow_registration() {
+            self.0.executor().sleep(delay).await;
+        }
+        let refused =
+            self.0.defects().refuse_proxy_ports || self.0.allocation_fails(Allocation::ProxyPort);
         if !refused
             && self
                 .create_target(&message.port_id, message.relative_port_id)

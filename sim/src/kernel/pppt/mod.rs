@@ -230,12 +230,15 @@ impl<'a> Pppt<'a> {
             Command::InstallDoor(descriptor) => self.install(descriptor).await,
             Command::Message(bytes) => {
                 self.0.tell(KernelEvent::Post { bytes });
-                self.receive(bytes).await;
-                self.0.tell(KernelEvent::PostDone {
-                    bytes,
-                    outcome: Ok(()),
-                });
-                Ok(())
+                let outcome = match self.0.post_fails() {
+                    Some(errno) => Err(errno),
+                    None => {
+                        self.receive(bytes).await;
+                        Ok(())
+                    }
+                };
+                self.0.tell(KernelEvent::PostDone { bytes, outcome });
+                outcome
             }
             Command::Other(_) => Ok(()),
         }

@@ -11,6 +11,7 @@ use super::counters::count;
 use super::target::{Target, TargetState};
 use super::task::ProxyTask;
 use crate::executor::sync::Condition;
+use crate::kernel::Allocation;
 use crate::kernel::stmf::types::Session;
 use crate::kernel::transport_id;
 use std::borrow::Cow;
@@ -169,6 +170,9 @@ impl Pppt<'_> {
             let trap = if same_target && other_length { 6 } else { 2 };
             let reason = format!("session {id} is in the list twice, for two nexuses");
             return self.0.panic(trap, reason).await;
+        }
+        if self.0.allocation_fails(Allocation::Session) {
+            return Err(status::TARGET_FAILURE);
         }
         // The id in the message is the peer's; stmf numbers the sessions of this node by itself,
         // and those of its own initiators must not get in their way on a LU.

@@ -93,6 +93,8 @@ pub(crate) struct Target {
     pub(super) sessions: RefCell<BTreeMap<u64, Rc<ProxySession>>>,
     port: OnceCell<Weak<LocalPort>>,
     delete: Cell<bool>,
+    /// What it was asked to become while it was on its way elsewhere.
+    wanted: Cell<Option<PortCommand>>,
     events: RefCell<VecDeque<TargetEvent>>,
     dispatching: Cell<bool>,
 }
@@ -151,6 +153,7 @@ impl Pppt<'_> {
             sessions: RefCell::default(),
             port: OnceCell::new(),
             delete: Cell::new(false),
+            wanted: Cell::new(None),
             events: RefCell::default(),
             dispatching: Cell::new(false),
         });
@@ -217,6 +220,8 @@ impl Pppt<'_> {
                 self.set_target_state(target, StmfOnline).await;
                 if target.delete.get() {
                     self.take_offline_to_delete(target, &port).await;
+                } else if target.wanted.take() == Some(PortCommand::Offline) {
+                    self.dispatch(target, TargetEvent::Control(PortCommand::Offline));
                 }
             }
             (TargetEvent::Control(PortCommand::Offline), StmfOnline | DeletingNeedOffline) => {
@@ -229,7 +234,16 @@ impl Pppt<'_> {
                 self.set_target_state(target, StmfOffline).await;
                 if target.delete.get() {
                     self.delete_target(target, &port).await;
+                } else if target.wanted.take() == Some(PortCommand::Online) {
+                    self.dispatch(target, TargetEvent::Control(PortCommand::Online));
                 }
+            }
+            // On its way elsewhere: the acknowledgement comes back to this.
+            (TargetEvent::Control(PortCommand::Offline), Onlining | Online) => {
+                target.wanted.set(Some(PortCommand::Offline));
+            }
+            (TargetEvent::Control(PortCommand::Online), Offlining | Offline) => {
+                target.wanted.set(Some(PortCommand::Online));
             }
             (TargetEvent::Delete, state) => {
                 target.delete.set(true);

@@ -6,10 +6,10 @@ use super::Pppt;
 use super::counters::count;
 use super::session::ProxySession;
 use super::target::{Target, TargetEvent};
-use crate::kernel::Kernel;
 use crate::kernel::stmf::types::{
     AbortOutcome, Command, DataBuffer, Pending, PortCommand, PortProvider, Task,
 };
+use crate::kernel::{Allocation, Kernel};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Ordering;
 use std::rc::{Rc, Weak};
@@ -86,6 +86,11 @@ impl Pppt<'_> {
     pub(super) async fn start_command(&self, command: ScsiCommand) -> Result<(), u64> {
         let counters = &self.state().counters;
         let session = self.session_for(&command).await?;
+        if self.0.allocation_fails(Allocation::ProxyTask) {
+            count(&counters.scmd_ptask_alloc_fail);
+            session.release();
+            return Ok(());
+        }
         if session.tasks.borrow().contains_key(&command.task_msgid) {
             count(&counters.scmd_dup_task_count);
             if self.0.defects().unheld_tasks {
@@ -125,7 +130,11 @@ impl Pppt<'_> {
             flags: command.task_flags,
             management_function: command.task_mgmt_function,
         };
-        let Some(stmf_task) = self.0.stmf().allocate_task(&session.stmf, to_stmf) else {
+        let stmf_task = match self.0.allocation_fails(Allocation::StmfTask) {
+            true => None,
+            false => self.0.stmf().allocate_task(&session.stmf, to_stmf),
+        };
+        let Some(stmf_task) = stmf_task else {
             count(&counters.scmd_stask_alloc_fail);
             task.leave_session();
             session.release();

@@ -6,9 +6,11 @@
 //! power loss") gets from one node to the other at failover.
 
 use super::{Content, PersistentState, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A disk that several nodes' logical units use.
 pub type SharedDisk = Rc<RefCell<Disk>>;
@@ -32,16 +34,31 @@ impl Default for Metadata {
 }
 
 /// Which access a fault hits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// Reading fails (03/11/00).
     Read,
     /// Writing fails (03/0C/00).
     Write,
+    /// Either takes so long.
+    Slow(Duration),
+}
+
+impl FaultKind {
+    /// Its name in traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FaultKind::Read => "disk-read-error",
+            FaultKind::Write => "disk-write-error",
+            FaultKind::Slow(_) => "disk-slow",
+        }
+    }
 }
 
 /// A damaged place.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Fault {
     /// The bytes that it covers.
     pub range: Range<u64>,
@@ -51,6 +68,17 @@ pub struct Fault {
     pub times: u32,
 }
 
+impl Fault {
+    /// So many accesses of this kind, wherever they go.
+    pub const fn everywhere(kind: FaultKind, times: u32) -> Fault {
+        Fault {
+            range: 0..u64::MAX,
+            kind,
+            times,
+        }
+    }
+}
+
 /// Bytes, metadata and faults.
 pub struct Disk {
     store: Box<dyn Store>,
@@ -58,6 +86,8 @@ pub struct Disk {
     pub metadata: Metadata,
     faults: Vec<Fault>,
     faults_met: u64,
+    /// The last fault that an access has met and nobody was told of.
+    untold: Option<(FaultKind, u64)>,
     content: Option<Content>,
 }
 
@@ -71,6 +101,7 @@ impl Disk {
             metadata,
             faults: Vec::new(),
             faults_met: 0,
+            untold: None,
         }
     }
 
@@ -105,6 +136,30 @@ impl Disk {
         self.faults_met
     }
 
+    /// Whether anything is damaged.
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// Repairs all damaged places.
+    pub fn repair(&mut self) {
+        self.faults.clear();
+    }
+
+    /// The fault that the last access has met, and where, if nobody has asked since.
+    pub fn take_untold(&mut self) -> Option<(FaultKind, u64)> {
+        self.untold.take()
+    }
+
+    /// How long an access takes that begins now, if it takes long. Whoever asks has to wait.
+    pub fn delay(&mut self, offset: u64, length: u64) -> Option<Duration> {
+        let slow = |kind| matches!(kind, FaultKind::Slow(_));
+        match self.meet(slow, offset, length) {
+            Some((FaultKind::Slow(delay), _)) => Some(delay),
+            _ => None,
+        }
+    }
+
     /// Fills `out` with the bytes from `offset` on.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), StoreError> {
         self.meet_faults(FaultKind::Read, offset, out.len() as u64)?;
@@ -128,19 +183,33 @@ impl Disk {
     }
 
     fn meet_faults(&mut self, kind: FaultKind, offset: u64, length: u64) -> Result<(), StoreError> {
+        match self.meet(|other| other == kind, offset, length) {
+            Some((_, offset)) => Err(StoreError::Medium { offset }),
+            None => Ok(()),
+        }
+    }
+
+    /// The fault that an access meets, and the first byte that it hits.
+    fn meet(
+        &mut self,
+        wanted: impl Fn(FaultKind) -> bool,
+        offset: u64,
+        length: u64,
+    ) -> Option<(FaultKind, u64)> {
         let end = offset.saturating_add(length);
         let hit = self
             .faults
             .iter_mut()
-            .find(|f| f.kind == kind && f.times > 0 && f.range.start < end && offset < f.range.end);
-        let Some(fault) = hit else { return Ok(()) };
+            .find(|f| wanted(f.kind) && f.times > 0 && f.range.start < end && offset < f.range.end);
+        let fault = hit?;
         if fault.times != u32::MAX {
             fault.times -= 1;
         }
-        let damaged = fault.range.start.max(offset);
+        let met = (fault.kind, fault.range.start.max(offset));
         self.faults_met += 1;
+        self.untold = Some(met);
         self.faults.retain(|fault| fault.times > 0);
-        Err(StoreError::Medium { offset: damaged })
+        Some(met)
     }
 }
 

@@ -208,6 +208,14 @@ impl ReadTransfer {
         self.length
     }
 
+    /// Where on the disk the data begin, in bytes, if they are blocks of the medium.
+    pub fn disk_offset(&self) -> Option<u64> {
+        match self.source {
+            ReadSource::Disk { offset } => Some(offset),
+            ReadSource::Bytes(_) => None,
+        }
+    }
+
     /// Whether the data are blocks of the medium (and not a short list of facts).
     pub fn is_medium(&self) -> bool {
         matches!(self.source, ReadSource::Disk { .. })
@@ -240,6 +248,14 @@ impl WriteTransfer {
     /// Bytes that the command wants, if the initiator has as many.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Where on the disk the data begin, in bytes, if they are blocks for the medium.
+    pub fn disk_offset(&self) -> Option<u64> {
+        match self.sink {
+            WriteSink::Disk { offset } | WriteSink::Compare { offset } => Some(offset),
+            WriteSink::List { .. } => None,
+        }
     }
 
     /// Whether the data are blocks for the medium (and not a parameter list).

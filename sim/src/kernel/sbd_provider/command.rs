@@ -65,6 +65,7 @@ impl SbdProvider {
             u64::from(task.command.expected_length),
             &environment,
         );
+        tell_disk_fault(kernel, &unit);
         let expected = task.command.expected_length;
         match execution {
             Execution::Done(completion) => send(kernel, task, completion).await,
@@ -129,6 +130,7 @@ impl SbdProvider {
         task: &Rc<Task>,
         buffer: Option<Rc<DataBuffer>>,
     ) {
+        wait_for_disk(kernel, unit, task).await;
         let sent = task.transferred.get();
         let Some(Progress::Read { transfer, length }) = take_progress(task) else {
             return;
@@ -148,6 +150,7 @@ impl SbdProvider {
             .unit
             .borrow_mut()
             .read(&transfer, u64::from(sent), &mut bytes);
+        tell_disk_fault(kernel, unit);
         if let Err(completion) = read {
             return send(kernel, task, completion).await;
         }
@@ -186,6 +189,7 @@ impl SbdProvider {
         task: &Rc<Task>,
         buffer: &Rc<DataBuffer>,
     ) {
+        wait_for_disk(kernel, unit, task).await;
         let mut progress = take_progress(task);
         let mut failed = None;
         match &mut progress {
@@ -202,6 +206,7 @@ impl SbdProvider {
                         .borrow_mut()
                         .write(transfer, u64::from(*received), &data[..piece]);
                 failed = written.err();
+                tell_disk_fault(kernel, unit);
                 *received += piece as u32;
                 task.transferred.set(*received);
             }
@@ -245,6 +250,46 @@ impl SbdProvider {
             }
             _ => {}
         }
+    }
+}
+
+/// A slow disk takes its time for the next piece of a command.
+async fn wait_for_disk(kernel: &Kernel, unit: &SbdLu, task: &Task) {
+    let delay = {
+        let unit = unit.unit.borrow();
+        let mut disk = unit.disk().borrow_mut();
+        if !disk.has_faults() {
+            return;
+        }
+        let (start, done, length) = match &*progress_cell(task).borrow() {
+            Some(Progress::Read { transfer, length }) => {
+                (transfer.disk_offset(), task.transferred.get(), *length)
+            }
+            Some(Progress::Write {
+                transfer,
+                length,
+                received,
+                ..
+            }) => (transfer.disk_offset(), *received, *length),
+            _ => return,
+        };
+        let piece = length.saturating_sub(done).min(task.port.buffer_size);
+        match start {
+            Some(start) if piece > 0 => disk.delay(start + u64::from(done), piece.into()),
+            _ => None,
+        }
+    };
+    if let Some(delay) = delay {
+        tell_disk_fault(kernel, unit);
+        kernel.executor().sleep(delay).await;
+    }
+}
+
+/// Tells of the damaged place that the disk has just met, if it has.
+fn tell_disk_fault(kernel: &Kernel, unit: &SbdLu) {
+    let met = unit.unit.borrow().disk().borrow_mut().take_untold();
+    if let Some((kind, offset)) = met {
+        kernel.tell_fault(kind.name(), &format!("byte {offset}"));
     }
 }
 

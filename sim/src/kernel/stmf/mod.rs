@@ -11,6 +11,7 @@
 //! | `lu.rs` | LUs: their numbers, registering, removing, access states |
 //! | `alua.rs` | the ALUA state, and messages about ports and LUs |
 //! | `task.rs` | the life of a task |
+//! | `service.rs` | the service, switched on and off |
 //! | `target.rs` | what stmf answers itself: REPORT LUNS, numbers without LU, task management |
 //! | `proxy.rs` | commands that are proxied to the peer, and its answers |
 //! | `transmit.rs` | a message through the door |
@@ -18,6 +19,7 @@
 mod alua;
 mod lu;
 mod proxy;
+mod service;
 mod target;
 mod task;
 #[cfg(test)]
@@ -63,6 +65,12 @@ pub(crate) struct StmfState {
     /// Whether new tasks wait until they are released.
     holding: Cell<bool>,
     held: RefCell<BTreeMap<u64, HeldTask>>,
+    /// Whether the service runs: ports are brought online.
+    service: Cell<bool>,
+    /// Held by who switches the service.
+    service_lock: Mutex,
+    /// A port is online, offline, or gone.
+    port_changed: Condition,
 }
 
 /// A task that nobody has looked at yet, with the data that came with it.
@@ -87,6 +95,9 @@ impl StmfState {
             timeouts_watched: Cell::new(false),
             holding: Cell::new(false),
             held: RefCell::default(),
+            service: Cell::new(true),
+            service_lock: Mutex::new(executor, group, "stmf service lock"),
+            port_changed: Condition::new(executor, "ports to change their state"),
         }
     }
 }
@@ -130,7 +141,7 @@ impl<'a> Stmf<'a> {
         self.state().tasks.borrow().len() as u64
     }
 
-    /// Registers a local port and begins to bring it online: the provider's `control` is called
+    /// Registers a local port and, if the service runs, begins to bring it online: the provider's `control` is called
     /// in a thread of stmf. While ALUA is on, the peer is told of a port that takes part in it.
     pub async fn register_port(&self, port: Rc<LocalPort>) -> Result<(), u64> {
         let state = self.state();
@@ -145,7 +156,9 @@ impl<'a> Stmf<'a> {
             self.tell_peer_of_port(&port).await;
         }
         drop(lock);
-        self.request_port_state(&port, PortCommand::Online);
+        if state.service.get() {
+            self.request_port_state(&port, PortCommand::Online);
+        }
         Ok(())
     }
 
@@ -165,6 +178,7 @@ impl<'a> Stmf<'a> {
             .ports
             .borrow_mut()
             .retain(|other| !Rc::ptr_eq(other, port));
+        state.port_changed.notify_all();
         Ok(())
     }
 
@@ -183,6 +197,7 @@ impl<'a> Stmf<'a> {
     pub async fn port_online_done(&self, port: &Rc<LocalPort>) {
         let lock = self.state().lock.lock().await;
         port.state.set(PortState::Online);
+        self.state().port_changed.notify_all();
         drop(lock);
         self.control(port, PortCommand::OnlineAcknowledged);
     }
@@ -191,6 +206,7 @@ impl<'a> Stmf<'a> {
     pub async fn port_offline_done(&self, port: &Rc<LocalPort>) {
         let lock = self.state().lock.lock().await;
         port.state.set(PortState::Offline);
+        self.state().port_changed.notify_all();
         drop(lock);
         self.control(port, PortCommand::OfflineAcknowledged);
     }

@@ -3,6 +3,7 @@
 
 use super::{Accept, Address, Connection, End, Endpoint, NetworkConfig};
 use crate::executor::{ChoiceKind, Executor, GroupId, ThreadId, Wait};
+use crate::world::faults;
 use crate::world::trace::{ConnectionNumber, Event, NodeId, Trace};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -35,6 +36,8 @@ pub(super) struct Side {
     pub(super) line_free: Time,
     /// An event for the head of `incoming` is in the queue.
     pub(super) scheduled: bool,
+    /// Nothing arrives before: whoever reads here is slow.
+    pub(super) not_before: Time,
 }
 
 impl Side {
@@ -49,7 +52,30 @@ impl Side {
             incoming_bytes: 0,
             line_free: Time::ZERO,
             scheduled: false,
+            not_before: Time::ZERO,
         }
+    }
+}
+
+/// Somebody who takes in what arrives piece by piece.
+pub(super) struct SlowReader {
+    bytes_per_second: u64,
+    told: bool,
+}
+
+impl SlowReader {
+    pub(super) fn new(bytes_per_second: u64) -> SlowReader {
+        SlowReader {
+            bytes_per_second: bytes_per_second.max(1),
+            told: false,
+        }
+    }
+
+    /// How much is taken in at once, and how long that takes: about 10 ms, but a byte at least.
+    fn step(&self) -> (usize, Duration) {
+        let bytes = (self.bytes_per_second / 100).max(1);
+        let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        (bytes as usize, Duration::from_nanos(nanoseconds as u64))
     }
 }
 
@@ -70,6 +96,10 @@ pub(super) enum Happening {
     GiveUp(ConnectionNumber),
     /// The head of what travels to this side arrives.
     Arrival(ConnectionNumber, usize),
+    /// This side, whose node stood still, hears that bytes were taken.
+    Taken(ConnectionNumber, usize, usize),
+    /// This side, whose node stood still, hears that the connection is over.
+    Over(ConnectionNumber, usize, End),
 }
 
 pub(super) struct Listener {
@@ -93,11 +123,18 @@ pub(super) struct Inner {
     pub(super) wires: RefCell<BTreeMap<ConnectionNumber, Wire>>,
     pub(super) listeners: RefCell<BTreeMap<Address, Listener>>,
     pub(super) happenings: RefCell<BTreeMap<(Time, u64), Happening>>,
-    /// Directions in which nothing arrives for now.
-    pub(super) held: RefCell<BTreeSet<(NodeId, NodeId)>>,
+    /// What the network was made with.
+    made_with: NetworkConfig,
+    /// Names of what differs from that, until the first bytes travel so.
+    changes: RefCell<Vec<&'static str>>,
+    pub(super) slow_readers: RefCell<BTreeMap<(NodeId, NodeId), SlowReader>>,
+    /// Directions in which nothing arrives for now, and whether something has been held up.
+    pub(super) held: RefCell<BTreeMap<(NodeId, NodeId), bool>>,
     /// Nodes without power: what arrives there is lost.
     pub(super) off: RefCell<BTreeSet<NodeId>>,
-    /// What was due in a direction that is held.
+    /// Nodes that stand still: what is for them waits.
+    pub(super) frozen: RefCell<BTreeSet<NodeId>>,
+    /// What was due in a direction that is held, or at a node that stands still.
     pub(super) postponed: RefCell<Vec<Happening>>,
     pub(super) sequence: Cell<u64>,
     pub(super) next_connection: Cell<ConnectionNumber>,
@@ -110,12 +147,16 @@ impl Inner {
             damages: RefCell::default(),
             executor: executor.clone(),
             trace,
+            made_with: config.clone(),
+            changes: RefCell::default(),
+            slow_readers: RefCell::default(),
             config: RefCell::new(config),
             wires: RefCell::default(),
             listeners: RefCell::default(),
             happenings: RefCell::default(),
             held: RefCell::default(),
             off: RefCell::default(),
+            frozen: RefCell::default(),
             postponed: RefCell::default(),
             sequence: Cell::new(0),
             next_connection: Cell::new(1),
@@ -125,6 +166,43 @@ impl Inner {
 
     pub(super) fn tell(&self, node: NodeId, event: Event<'_>) {
         self.trace.record(self.executor.now(), Some(node), event);
+    }
+
+    /// Says that a fault hits what travels from one node to another.
+    pub(super) fn tell_fault(&self, at: NodeId, name: &str, from: NodeId, to: NodeId) {
+        let detail = format!("node {from} to node {to}");
+        faults::tell(&self.trace, &self.executor, at, name, &detail);
+    }
+
+    pub(super) fn note_changes(&self, new: &NetworkConfig) {
+        let old = &self.made_with;
+        let pieces = |config: &NetworkConfig| (config.cut, config.largest_piece);
+        let changed = [
+            (new.latency != old.latency, faults::LINK_LATENCY),
+            (new.jitter != old.jitter, faults::LINK_JITTER),
+            (
+                new.bytes_per_second != old.bytes_per_second,
+                faults::LINK_BANDWIDTH,
+            ),
+            (pieces(new) != pieces(old), faults::LINK_PIECES),
+        ];
+        let changed = changed.into_iter().filter(|(changed, _)| *changed);
+        *self.changes.borrow_mut() = changed.map(|(_, name)| name).collect();
+    }
+
+    /// Bytes travel, or (`pieces`) are cut, in another way than the network was made for.
+    fn tell_changes(&self, pieces: bool, from: NodeId, to: NodeId) {
+        if self.changes.borrow().is_empty() {
+            return;
+        }
+        let (now, later) = {
+            let changes = self.changes.take().into_iter();
+            changes.partition::<Vec<_>, _>(|name| (*name == faults::LINK_PIECES) == pieces)
+        };
+        *self.changes.borrow_mut() = later;
+        for name in now {
+            self.tell_fault(from, name, from, to);
+        }
     }
 
     pub(super) fn travel_time(&self) -> Duration {
@@ -186,12 +264,14 @@ impl Inner {
         let mut bytes = bytes.to_vec();
         let byte = (bit / 8) as usize;
         bytes[byte] ^= 1 << (bit % 8);
-        let told = format!(
-            "bit {} of byte {byte} of {} was turned over",
-            bit % 8,
-            bytes.len()
+        let detail = format!("bit {} of byte {byte} of {}", bit % 8, bytes.len());
+        faults::tell(
+            &self.trace,
+            &self.executor,
+            from,
+            faults::LINK_DAMAGE,
+            &detail,
         );
-        self.tell(from, Event::Fault(&told));
         bytes.into()
     }
 
@@ -209,6 +289,7 @@ impl Inner {
             let Some(wire) = wires.get_mut(&number) else {
                 return;
             };
+            self.tell_changes(false, wire.sides[1 - to].node, wire.sides[to].node);
             let side = &mut wire.sides[to];
             let earlier = side.incoming.len();
             // A stream stays in order whatever the jitter.
@@ -251,7 +332,7 @@ impl Inner {
                 return;
             };
             side.scheduled = true;
-            time.max(self.executor.now())
+            time.max(side.not_before).max(self.executor.now())
         };
         self.schedule(time, Happening::Arrival(number, to));
     }
@@ -297,10 +378,14 @@ impl Inner {
             if !this.open {
                 return;
             }
-            this.open = false;
             this.incoming.clear();
             this.incoming_bytes = 0;
             let node = this.node;
+            if self.is_frozen(node) {
+                let over = Happening::Over(number, side, end);
+                return self.postponed.borrow_mut().push(over);
+            }
+            this.open = false;
             let endpoint = this.endpoint.take();
             let over = !wire.sides[1 - side].open || wire.sides[1 - side].endpoint.is_none();
             drop(wires);
@@ -340,7 +425,14 @@ impl Inner {
             Happening::Request(number) => (number, 1),
             Happening::Answer(number, _) => (number, 0),
             Happening::Arrival(number, to) => (number, to),
-            Happening::GiveUp(_) => return None,
+            Happening::GiveUp(number) => {
+                let node = wires.get(&number)?.sides[0].node;
+                return Some((node, node));
+            }
+            Happening::Taken(number, side, _) | Happening::Over(number, side, _) => {
+                let node = wires.get(&number)?.sides[side].node;
+                return Some((node, node));
+            }
         };
         let wire = wires.get(&number)?;
         Some((wire.sides[1 - to].node, wire.sides[to].node))
@@ -348,7 +440,7 @@ impl Inner {
 
     pub(super) fn happen(self: &Rc<Inner>, happening: Happening) {
         if let Some((from, to)) = self.direction(happening) {
-            if self.held.borrow().contains(&(from, to)) {
+            if self.is_held(from, to) || self.is_frozen(to) {
                 self.postponed.borrow_mut().push(happening);
                 return;
             }
@@ -373,6 +465,63 @@ impl Inner {
                 }
             }
             Happening::Arrival(number, to) => self.arrive(number, to),
+            Happening::Taken(number, side, bytes) => self.tell_taken(number, side, bytes),
+            Happening::Over(number, side, end) => self.end(number, side, end),
+        }
+    }
+
+    fn is_held(&self, from: NodeId, to: NodeId) -> bool {
+        let told = self
+            .held
+            .borrow_mut()
+            .get_mut(&(from, to))
+            .map(|told| std::mem::replace(told, true));
+        if told == Some(false) {
+            self.tell_fault(from, faults::LINK_HELD, from, to);
+        }
+        told.is_some()
+    }
+
+    /// How much arrives at once at somebody who reads slowly, and when the next.
+    fn slow_step(&self, from: NodeId, to: NodeId) -> Option<(usize, Duration)> {
+        let mut readers = self.slow_readers.borrow_mut();
+        let reader = readers.get_mut(&(from, to))?;
+        let (step, told) = (reader.step(), std::mem::replace(&mut reader.told, true));
+        drop(readers);
+        if !told {
+            self.tell_fault(to, faults::LINK_SLOW_READER, from, to);
+        }
+        Some(step)
+    }
+
+    pub(super) fn is_frozen(&self, node: NodeId) -> bool {
+        let frozen = self.frozen.borrow();
+        !frozen.is_empty() && frozen.contains(&node)
+    }
+
+    /// What was postponed is due now; what still has to wait will wait on.
+    pub(super) fn happen_postponed(&self) {
+        let now = self.executor.now();
+        for happening in self.postponed.take() {
+            self.schedule(now, happening);
+        }
+    }
+
+    /// Tells one end that the other one has taken what it sent.
+    fn tell_taken(self: &Rc<Inner>, number: ConnectionNumber, side: usize, bytes: usize) {
+        let sender = {
+            let wires = self.wires.borrow();
+            let Some(this) = wires.get(&number).map(|wire| &wire.sides[side]) else {
+                return;
+            };
+            if this.endpoint.is_some() && self.is_frozen(this.node) {
+                let taken = Happening::Taken(number, side, bytes);
+                return self.postponed.borrow_mut().push(taken);
+            }
+            this.endpoint.clone()
+        };
+        if let Some(sender) = sender {
+            sender.taken(&self.connection(number, side), bytes);
         }
     }
 
@@ -452,7 +601,10 @@ impl Inner {
 
     /// The next thing arrives. True: there may be more at this moment.
     fn arrive_next(self: &Rc<Inner>, number: ConnectionNumber, to: usize) -> bool {
-        let cut = self.config.borrow().cut;
+        let (cut, largest_piece) = {
+            let config = self.config.borrow();
+            (config.cut, config.largest_piece)
+        };
         let now = self.executor.now();
         let (node, bytes, whole) = {
             let mut wires = self.wires.borrow_mut();
@@ -487,13 +639,30 @@ impl Inner {
                     return false;
                 }
                 Segment::Bytes(mut bytes) => {
-                    let mut whole = true;
-                    if bytes.len() > 1 && cut.drawn(&self.executor, ChoiceKind::Fragment) {
-                        let length = bytes.len() as u64;
-                        let at = 1 + self.executor.choose(ChoiceKind::Fragment, length - 1);
-                        let rest = bytes.split_off(at as usize);
+                    let length = bytes.len();
+                    let mut piece = length;
+                    if let Some(largest) = largest_piece {
+                        let largest = u64::from(largest).clamp(1, length as u64);
+                        let drawn = self.executor.choose(ChoiceKind::Fragment, largest);
+                        piece = 1 + drawn as usize;
+                    } else if length > 1 && cut.drawn(&self.executor, ChoiceKind::Fragment) {
+                        let places = length as u64 - 1;
+                        piece = 1 + self.executor.choose(ChoiceKind::Fragment, places) as usize;
+                    }
+                    let (from, at) = (wire.sides[1 - to].node, wire.sides[to].node);
+                    if piece < length {
+                        self.tell_changes(true, from, at);
+                    }
+                    let side = &mut wire.sides[to];
+                    if let Some((most, pause)) = self.slow_step(from, at) {
+                        piece = piece.min(most);
+                        side.not_before = now + pause;
+                    }
+                    // More at this very moment, unless it is cut here.
+                    let whole = piece == length && side.not_before <= now;
+                    if piece < length {
+                        let rest = bytes.split_off(piece);
                         side.incoming.push_front((now, Segment::Bytes(rest)));
-                        whole = false;
                     }
                     side.incoming_bytes -= bytes.len();
                     (side.node, bytes, whole)
@@ -508,18 +677,16 @@ impl Inner {
             },
         );
         let length = bytes.len();
-        let endpoint = |side: usize| {
+        let receiver = {
             let wires = self.wires.borrow();
             wires
                 .get(&number)
-                .and_then(|wire| wire.sides[side].endpoint.clone())
+                .and_then(|wire| wire.sides[to].endpoint.clone())
         };
-        if let Some(receiver) = endpoint(to) {
+        if let Some(receiver) = receiver {
             receiver.received(&self.connection(number, to), bytes);
         }
-        if let Some(sender) = endpoint(1 - to) {
-            sender.taken(&self.connection(number, 1 - to), length);
-        }
+        self.tell_taken(number, 1 - to, length);
         whole
     }
 }
