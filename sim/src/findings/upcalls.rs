@@ -27,8 +27,11 @@ struct Call {
 #[derive(Default)]
 pub(super) struct Upcalls {
     calls: BTreeMap<(NodeId, u64), Call>,
-    /// Nodes whose relay has ended.
+    /// Nodes whose relay has ended, and none has answered a call since: the kernel goes on
+    /// calling the door of the old one until it has closed its handle.
     without_relay: BTreeSet<NodeId>,
+    /// Calls that were made to fail, and have not ended yet.
+    injected: BTreeMap<NodeId, u64>,
     /// What may be made up for yet, by the message that was not sent.
     pending: BTreeMap<(NodeId, String), Finding>,
 }
@@ -37,13 +40,15 @@ impl Watcher for Upcalls {
     fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
-            Event::RelayStarted => {
-                self.without_relay.remove(&node);
-            }
             Event::RelayEnded => {
                 self.without_relay.insert(node);
             }
+            Event::Fault(text) if text.starts_with("door-e") => {
+                *self.injected.entry(node).or_default() += 1;
+            }
             Event::Boot { .. } | Event::PowerOff | Event::Panic { .. } => {
+                self.without_relay.remove(&node);
+                self.injected.remove(&node);
                 self.calls.retain(|(of, _), _| *of != node);
                 self.pending.retain(|(of, _), _| *of != node);
             }
@@ -90,6 +95,10 @@ impl Upcalls {
         };
         // An attempt whose number is not known is a call of a real kernel, which goes on by
         // itself where that makes sense.
+        if let Some(injected) = self.injected.get_mut(&node).filter(|count| **count > 0) {
+            *injected -= 1;
+            return;
+        }
         let again = errno == Errno::EAGAIN && u32::from(call.attempt) < ATTEMPTS;
         if again || self.without_relay.contains(&node) {
             return;
