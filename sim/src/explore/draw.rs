@@ -288,7 +288,7 @@ fn surroundings(pen: &mut Pen, seed: u64, from: &Draw) -> Scenario {
         (0..1 + pen.below(2)).map(|_| pen.of(&sizes)).collect()
     };
     let unit = |pen: &mut Pen| Unit {
-        blocks: pen.of(&[16, 64, 64, 256, 2048]),
+        blocks: pen.of(&[16, 64, 256, 1024, 2048]),
         active: pen.node(),
     };
     Scenario {
@@ -365,9 +365,10 @@ fn scsi_data(pen: &mut Pen) -> Scsi {
     let blocks = match pen.below(40) {
         0..24 => 1 + pen.below(4),
         24..34 => 8,
-        34..39 => 64 + pen.below(192),
-        // More than a buffer of any port, and sometimes than a server thread has room for.
-        _ => 256 + pen.below(1400),
+        34..37 => 64 + pen.below(192),
+        37 | 38 => 257 + pen.below(256),
+        // More than a server thread with a default stack has room for.
+        _ => 500 + pen.below(1400),
     } as u16;
     let lba = match pen.flip() {
         true => pen.below(8),

@@ -34,16 +34,14 @@ const FOR_COMMAND: Duration = Duration::from_secs(60);
 /// Between two tries of a host.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Whether acts leave something behind that no relay can mend: registrations that were lost on
-/// the way, or an ALUA state that was set by hand.
+/// Whether acts leave something behind that no relay can mend: registrations that the peer has
+/// refused, or an ALUA state that was set by hand. (Those that could not be sent the kernels of a
+/// scenario send again: repairs.register-again.)
 fn needs_registration(scenario: &Scenario) -> bool {
     scenario.acts.iter().any(|timed| {
         matches!(
             timed.act,
-            Act::SetAlua { .. }
-                | Act::DoorFault { .. }
-                | Act::KernelFault { .. }
-                | Act::RemoveLu { .. }
+            Act::SetAlua { .. } | Act::KernelFault { .. } | Act::RemoveLu { .. }
         )
     })
 }
@@ -186,8 +184,10 @@ impl Stage {
 
     /// Sends a command until it ends well, or a host would give up; whether it ended well.
     async fn insist(&self, from: (u8, NodeId, u8), lu: u8, command: Scsi, number: u64) -> bool {
+        /// A host hears this many unit attentions in a row before it waits.
+        const ATTENTIONS: u32 = 8;
         let end = self.world.now() + FOR_COMMAND;
-        loop {
+        for tries in 1.. {
             let reply = self.command(from, lu, command, number).await;
             if reply.as_ref().is_some_and(|reply| reply.outcome.is_good()) {
                 return true;
@@ -196,10 +196,11 @@ impl Stage {
                 return false;
             }
             // A unit attention is heard once; everything else may take a moment.
-            if !reply.is_some_and(|reply| is_attention(&reply)) {
+            if tries % ATTENTIONS == 0 || !reply.is_some_and(|reply| is_attention(&reply)) {
                 self.world.sleep(PAUSE).await;
             }
         }
+        false
     }
 }
 

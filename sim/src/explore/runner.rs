@@ -22,6 +22,9 @@ use stmf_proxy::time::Time;
 /// How long the relays have to find each other at first.
 const FOR_ALUA: Duration = Duration::from_secs(10);
 
+/// How many steps a run may take: some hundred times what one takes that is not a bug.
+const MOST_STEPS: u64 = 3_000_000;
+
 /// What goes with a run besides its scenario.
 #[derive(Default)]
 pub struct Settings {
@@ -71,6 +74,7 @@ pub fn builder(scenario: &Scenario, relay: Option<Rc<dyn RelayProgram>>) -> Buil
         .seed(scenario.seed)
         .kernel(first.clone())
         .kernel_of(1, second.clone())
+        .most_steps(MOST_STEPS)
         .network(scenario.network.clone());
     match relay.or_else(|| crate::relays::by_name(&scenario.relays[0])) {
         Some(relay) => builder.relay(Shared(relay)),

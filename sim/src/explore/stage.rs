@@ -10,6 +10,7 @@ use super::commands::Sender;
 use super::scenario::Scenario;
 use crate::kernel::sbd::{AccessState, Disk, Fill, MemoryStore};
 use crate::relays;
+use crate::scsi::reports::lun_bytes;
 use crate::world::trace::NodeId;
 use crate::world::{Initiator, Node, Path, PortConfig, Reply, World};
 use std::cell::{Cell, RefCell};
@@ -202,11 +203,10 @@ impl Stage {
         }
     }
 
-    /// The number by which a node knows a LU; 0 if it does not.
-    pub(super) fn lun(&self, node: NodeId, lu: u8) -> [u8; 8] {
-        let kernel = self.node(node).kernel();
-        let lu = kernel.and_then(|kernel| kernel.stmf().lu(Scenario::lu(lu)));
-        lu.map_or([0; 8], |lu| lu.number)
+    /// The number of a LU on either node: LUs are made known in order. Hosts go on using it when
+    /// the LU is gone.
+    fn lun(lu: u8) -> [u8; 8] {
+        lun_bytes(u16::from(lu)).unwrap_or([0; 8])
     }
 
     fn unit(&self, lu: u8) -> u8 {
@@ -230,7 +230,7 @@ impl Stage {
         let path = self.session(host, node, &port).await?;
         let sender = Sender {
             path: &path,
-            lun: self.lun(node, lu),
+            lun: Stage::lun(lu),
             host,
             seed: self.scenario.seed,
             number,
@@ -249,7 +249,7 @@ impl Stage {
         let (host, node) = (self.host(host), node & 1);
         let port = self.port(node, port)?;
         let path = self.session(host, node, &port).await?;
-        let lun = self.lun(node, self.unit(lu));
+        let lun = Stage::lun(self.unit(lu));
         Some(path.manage(lun, function).await)
     }
 

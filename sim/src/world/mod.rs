@@ -104,6 +104,7 @@ pub struct Builder {
     network: NetworkConfig,
     relay: Rc<dyn RelayProgram>,
     patience: Duration,
+    most_steps: u64,
     recorder: Option<SharedRecorder>,
     sinks: Vec<Rc<RefCell<dyn Sink>>>,
 }
@@ -171,6 +172,14 @@ impl Builder {
         self
     }
 
+    /// How many steps its threads may take all in all before a run is given up as [`Stuck`]: a
+    /// program that tries something again and again without a pause would go on for ever. Default:
+    /// any number.
+    pub fn most_steps(mut self, steps: u64) -> Builder {
+        self.most_steps = steps;
+        self
+    }
+
     /// Makes the world and boots its nodes.
     pub fn build(self) -> World {
         let plan = self.plan();
@@ -219,6 +228,7 @@ impl Builder {
             nodes,
             initiators: Cell::new(0),
             patience: self.patience,
+            most_steps: self.most_steps,
             progress,
         });
         let _root = Some(Rc::new(Root(inner.clone())));
@@ -274,6 +284,7 @@ struct Inner {
     nodes: Vec<Rc<Node>>,
     initiators: Cell<u32>,
     patience: Duration,
+    most_steps: u64,
     progress: Rc<RefCell<Progress>>,
 }
 
@@ -313,6 +324,7 @@ impl World {
             network: NetworkConfig::default(),
             relay: Rc::new(StandardRelay::default()),
             patience: Duration::from_secs(200),
+            most_steps: u64::MAX,
             recorder: None,
             sinks: Vec::new(),
         }
@@ -450,10 +462,18 @@ impl World {
         self.inner.progress.borrow_mut().made(self.now());
         loop {
             let mut steps = 0;
+            if executor.steps() > self.inner.most_steps {
+                let last = self.inner.progress.borrow().last();
+                self.ended(true);
+                return Err(Stuck::endless(self, last));
+            }
             while result.borrow().is_none() && executor.step() {
                 steps += 1;
                 if steps % WATCH_EVERY == 0 {
                     watch(self);
+                }
+                if steps > self.inner.most_steps {
+                    break;
                 }
             }
             if let Some(result) = result.take() {

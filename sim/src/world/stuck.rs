@@ -46,6 +46,9 @@ pub struct Stuck {
     pub time: Time,
     /// When something last went on.
     pub since: Time,
+    /// Threads ran and ran, more often than was allowed
+    /// ([`Builder::most_steps`](super::Builder::most_steps)).
+    pub endless: bool,
     /// Every thread that waits for something that is not just its next work, those that hold
     /// locks first.
     pub threads: Vec<BlockedThread>,
@@ -70,7 +73,16 @@ impl Stuck {
         Stuck {
             time: world.now(),
             since,
+            endless: false,
             threads,
+        }
+    }
+
+    /// The same for a world whose threads run without end.
+    pub(super) fn endless(world: &World, since: Time) -> Stuck {
+        Stuck {
+            endless: true,
+            ..Stuck::new(world, since)
         }
     }
 
@@ -122,6 +134,8 @@ impl fmt::Display for Stuck {
             if headline != "; " {
                 f.write_str("deadlock: each waits for a lock that another one holds")?;
             }
+        } else if self.endless {
+            f.write_str("the run does not come to an end, though threads run and run")?;
         } else {
             f.write_str("nothing goes on")?;
         }
