@@ -7,7 +7,7 @@ use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::executor::Choices;
 use crate::field::REST;
-use crate::findings::{Finding, Kind, Watch};
+use crate::findings::{END, Finding, Kind, Watch};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::statistics::Statistics;
@@ -173,7 +173,7 @@ async fn phases(stage: &Rc<Stage>) {
     debug_assert!(HEAL.starts_with("heal"), "shrinking knows it by that");
     stage.heal().await;
     stage.demand().await;
-    world.step("end: hosts log out, and the relays stop");
+    world.step(END);
     stage.end_sessions().await;
     for node in world.nodes() {
         node.stop_relay();

@@ -83,7 +83,7 @@ impl Stage {
     pub(super) fn insert_disks(&self) {
         for (number, unit) in (0..).zip(&self.scenario.units) {
             let size = u64::from(unit.blocks.max(1)) * u64::from(super::commands::BLOCK);
-            let disk = Disk::shared(MemoryStore::new(size, Fill::RECORDED));
+            let disk = Disk::shared(MemoryStore::new(size, Fill::Numbered));
             self.world.disks().insert(Scenario::lu(number), disk);
         }
     }

@@ -119,6 +119,7 @@ impl DataWatcher {
         let content = match content {
             Some(Content::Zeros) => Some(Fill::Zeros),
             Some(Content::Recorded) => Some(Fill::Recorded),
+            Some(Content::Numbered) => Some(Fill::Numbered),
             // Only what is written is known.
             Some(Content::Made { .. } | Content::File { .. }) | None => None,
         };

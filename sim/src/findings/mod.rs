@@ -174,6 +174,10 @@ impl From<&Stuck> for Finding {
     }
 }
 
+/// The step of a scenario with which it begins to take everything down: what must hold while both
+/// relays run is judged then.
+pub const END: &str = "end: hosts log out, and the relays stop";
+
 /// Where watchers put what they find.
 pub type Found<'a> = &'a mut Vec<Finding>;
 

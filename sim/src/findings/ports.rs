@@ -3,7 +3,7 @@
 //! count as registered.
 
 use super::text::{peer, port_name};
-use super::{Finding, Found, Kind, Seen, Watcher};
+use super::{END, Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::pppt::PORT_REFUSED;
 use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,11 @@ pub(super) struct Ports {
 
 impl Watcher for Ports {
     fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
+        if matches!(record.event, Event::Step(text) if text == END) {
+            // From here on relays are stopped: nobody could tell any more.
+            self.end(record.time, found);
+            self.sides.values_mut().for_each(|side| side.failed.clear());
+        }
         let Some(node) = record.node else { return };
         if let Event::Post { post, .. } = record.event {
             return self.posted(record, node, post, found);

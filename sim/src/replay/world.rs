@@ -202,6 +202,7 @@ fn disks_of(
         let disk = match content {
             Content::Zeros => Disk::shared(MemoryStore::new(size, Fill::Zeros)),
             Content::Recorded => Disk::shared(MemoryStore::new(size, Fill::Recorded)),
+            Content::Numbered => Disk::shared(MemoryStore::new(size, Fill::Numbered)),
             Content::Made { seed } => disk::open(&Source::Made { size }, *seed)?.disk,
             Content::File { name, sha256 } => {
                 let path = file.ok_or_else(|| ReplayError::DiskFile {

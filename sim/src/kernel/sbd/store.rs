@@ -130,6 +130,9 @@ pub enum Fill {
     /// As on the disks that the recordings in the fixtures were made with: the byte at offset o
     /// is `(o ^ (o >> 9)) & 0xff`, so that no two neighbouring blocks are alike.
     Recorded,
+    /// Every 8 bytes hold a number that follows from their offset, so that no two blocks are alike
+    /// and a block can be told by what it holds.
+    Numbered,
 }
 
 impl Fill {
@@ -143,7 +146,24 @@ impl Fill {
                 let byte = |offset: u64| (offset ^ (offset >> 9)) as u8;
                 out.iter_mut().zip(offset..).for_each(|(b, o)| *b = byte(o));
             }
+            Fill::Numbered => {
+                let mut at = offset;
+                let mut rest = out;
+                while !rest.is_empty() {
+                    let inside = (at % 8) as usize;
+                    let count = (8 - inside).min(rest.len());
+                    let (now, later) = rest.split_at_mut(count);
+                    let word = Fill::number(at / 8).to_le_bytes();
+                    now.copy_from_slice(&word[inside..inside + count]);
+                    (at, rest) = (at + count as u64, later);
+                }
+            }
         }
+    }
+
+    /// The number that [`Fill::Numbered`] has in this place; the same for no two places.
+    fn number(place: u64) -> u64 {
+        (place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
@@ -155,6 +175,8 @@ pub enum Content {
     Zeros,
     /// [`Fill::Recorded`].
     Recorded,
+    /// [`Fill::Numbered`].
+    Numbered,
     /// Made from a seed, as the disk of the demonstration.
     Made {
         /// The seed.
@@ -216,6 +238,7 @@ impl Store for MemoryStore {
         Some(match self.fill {
             Fill::Zeros => Content::Zeros,
             Fill::Recorded => Content::Recorded,
+            Fill::Numbered => Content::Numbered,
         })
     }
 }
