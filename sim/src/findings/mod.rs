@@ -16,6 +16,7 @@ use stmf_proxy::time::Time;
 
 mod answers;
 mod data;
+mod demand;
 mod describe;
 mod hanging_posts;
 mod lost_commands;
@@ -34,6 +35,8 @@ mod testing;
 mod text;
 mod units;
 mod upcalls;
+
+pub use demand::DEMAND;
 
 /// The kinds of findings, as command lines name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -74,11 +77,13 @@ pub enum Kind {
     SlowPath,
     /// A relay cannot do its work.
     RelayStopped,
+    /// A command was not served after everything was healed.
+    NotServed,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Deadlock,
         Kind::Hang,
         Kind::NodePanic,
@@ -97,6 +102,7 @@ impl Kind {
         Kind::SameNode,
         Kind::SlowPath,
         Kind::RelayStopped,
+        Kind::NotServed,
     ];
 
     /// The name: lower case, words joined by hyphens.
@@ -120,6 +126,7 @@ impl Kind {
             Kind::SameNode => "same-node",
             Kind::SlowPath => "slow-path",
             Kind::RelayStopped => "relay-stopped",
+            Kind::NotServed => "not-served",
         }
     }
 
@@ -217,6 +224,7 @@ impl Watch {
                 Box::<lost_commands::LostCommands>::default(),
                 Box::<hanging_posts::HangingPosts>::default(),
                 Box::<same_node::SameNode>::default(),
+                Box::<demand::Demand>::default(),
             ],
             data: data::DataWatcher::default(),
             findings: Vec::new(),
