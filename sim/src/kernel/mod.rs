@@ -9,6 +9,7 @@
 
 pub mod defects;
 pub mod doors;
+pub mod inspect;
 pub mod minimal;
 pub mod play;
 pub mod port;
