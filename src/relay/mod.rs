@@ -53,7 +53,7 @@ pub use io::{
     UpcallRefusal,
 };
 pub use links::CANDIDATES_MAX;
-pub use stats::Statistics;
+pub use stats::{Filling, Occupancy, Statistics};
 pub use subject::{Claim, Classifier, Lane, Mode, Object, Subject};
 
 use crate::time::Time;
@@ -167,6 +167,23 @@ impl Relay {
         statistics.post_queue_bytes_now = self.lanes.bytes() as u64;
         statistics.posts_in_flight_now = self.lanes.in_flight() as u64;
         statistics
+    }
+
+    /// What it keeps now, beside its bounds.
+    pub fn occupancy(&self) -> Occupancy {
+        let filling = |now, most| Filling { now, most };
+        let config = &self.config;
+        Occupancy {
+            // Frames of the link's own may stand behind a queue that is full of messages, and the
+            // greetings of candidates beside that.
+            send_bytes: filling(
+                self.links.unsent(),
+                config.send_queue_bytes + CANDIDATES_MAX * config::SEND_QUEUE_SLACK,
+            ),
+            post_bytes: filling(self.lanes.bytes(), config.post_queue_bytes),
+            post_messages: filling(self.lanes.len(), config.post_queue_messages),
+            posts_in_flight: filling(self.lanes.in_flight(), config.posts_in_flight),
+        }
     }
 
     /// Whether a link stands: upcalls are accepted.

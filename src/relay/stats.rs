@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-//! Counters of a relay.
+//! Counters of a relay, and what it keeps at a moment beside the bounds on that.
 
 use serde::Serialize;
 
@@ -58,4 +58,65 @@ pub struct Statistics {
     pub posts_in_flight_now: u64,
     /// Highest value of that.
     pub posts_in_flight_high: u64,
+}
+
+/// What a relay keeps at this moment, and the most that it may keep. Cheap to ask for after every
+/// input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Bytes handed over for sending and not taken by the transport yet, of all connections.
+    pub send_bytes: Filling,
+    /// Bytes of messages that wait for posting or are being posted.
+    pub post_bytes: Filling,
+    /// The number of these messages.
+    pub post_messages: Filling,
+    /// Posts in progress.
+    pub posts_in_flight: Filling,
+}
+
+/// How much there is of something, and how much there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// There is so much.
+    pub now: usize,
+    /// The bound.
+    pub most: usize,
+}
+
+impl Occupancy {
+    /// A bound that is passed, by the name of its setting. `None` is what a relay promises.
+    pub fn passed(&self) -> Option<(&'static str, Filling)> {
+        [
+            ("send_queue_bytes", self.send_bytes),
+            ("post_queue_bytes", self.post_bytes),
+            ("post_queue_messages", self.post_messages),
+            ("posts_in_flight", self.posts_in_flight),
+        ]
+        .into_iter()
+        .find(|(_, filling)| filling.now > filling.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_passed_by_what_is_above_it() {
+        let full = Filling { now: 7, most: 7 };
+        let sound = Occupancy {
+            send_bytes: full,
+            post_bytes: full,
+            post_messages: full,
+            posts_in_flight: full,
+        };
+        assert_eq!(sound.passed(), None);
+        let post_messages = Filling { now: 8, most: 7 };
+        let passed = Occupancy {
+            post_messages,
+            ..sound
+        };
+        let expected = Some(("post_queue_messages", post_messages));
+        assert_eq!(passed.passed(), expected);
+    }
 }

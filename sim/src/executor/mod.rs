@@ -18,7 +18,7 @@ mod report;
 pub mod sync;
 
 pub use choice::{ChoiceKind, Choices, FirstChoice};
-pub use report::{BlockedThread, Holder};
+pub use report::{BlockedThread, HeldLock, Holder, Link};
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

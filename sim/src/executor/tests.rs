@@ -84,11 +84,18 @@ fn a_mutex_is_handed_over_in_order_and_a_deadlock_is_told() {
              holds the pppt global lock",
         ]
     );
+    assert_eq!(
+        blocked[0].stack(),
+        "node 0, one: waits for the pppt global lock of node 0; holds the stmf lock\n  \
+         held by node 0, other: waits for the stmf lock of node 0\n    \
+         held by node 0, one: waits for the pppt global lock of node 0"
+    );
+    assert_eq!(executor.held_locks().len(), 2);
     assert!(executor.has_deadlock());
     // Ending the group drops the guards: nothing is held and nobody is left.
     executor.end_group(group);
     assert!(!first.is_held() && !second.is_held());
-    assert!(executor.blocked_threads().is_empty());
+    assert!(executor.blocked_threads().is_empty() && executor.held_locks().is_empty());
     assert!(executor.spawn(group, "late", async {}).is_none());
 }
 

@@ -8,6 +8,7 @@
 use super::act::{Act, Scsi};
 use super::scenario::Scenario;
 use super::stage::Stage;
+use crate::findings::DEMAND;
 use crate::kernel::sbd::AccessState;
 use crate::scsi::SenseKey;
 use crate::scsi::reservation::{OutAction, ReservationType};
@@ -18,9 +19,6 @@ use stmf_proxy::message::status::task_management::LUN_RESET;
 
 /// The step with which healing begins.
 pub const HEAL: &str = "heal: faults stop, and an operator puts things in order";
-
-/// The step with which the demand begins.
-pub const DEMAND: &str = "demand: everything works again";
 
 /// How long an operator waits for the relays to find each other.
 const FOR_ALUA: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::executor::Choices;
 use crate::field::REST;
-use crate::findings::{END, Finding, Kind, Watch};
+use crate::findings::{END, Excused, Finding, Kind, Watch, invariants};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::statistics::Statistics;
@@ -43,6 +43,8 @@ pub struct Settings {
 pub struct Verdict {
     /// What went wrong, in the order in which it was noticed.
     pub findings: Vec<Finding>,
+    /// Panics that no relay could have prevented.
+    pub excused: Vec<Excused>,
     /// Hash of the trace.
     pub hash: TraceHash,
     /// How long the run took in virtual time.
@@ -85,7 +87,7 @@ pub fn builder(scenario: &Scenario, relay: Option<Rc<dyn RelayProgram>>) -> Buil
 /// Runs a scenario.
 pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     let scenario = Rc::new(scenario.clone());
-    let watch = Watch::shared();
+    let watch = Rc::new(RefCell::new(Watch::for_exploration()));
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     let named = settings.relay.is_none();
     let mut builder = builder(&scenario, settings.relay)
@@ -118,9 +120,13 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
             text,
         }),
     };
-    if let Some(found) = found {
-        watch.borrow_mut().add(found);
-    }
+    // Of a run that was given up, the rest is no news.
+    let rest = match found {
+        Some(found) => vec![found],
+        None => invariants::check(&world),
+    };
+    rest.into_iter()
+        .for_each(|found| watch.borrow_mut().add(found));
     let mut findings = watch.borrow_mut().finish(world.now());
     findings.retain(|finding| !is_asked_for(&scenario, finding));
     let statistics = statistics.take();
@@ -130,6 +136,7 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     }
     Verdict {
         findings,
+        excused: watch.borrow().excused().to_vec(),
         hash: world.hash(),
         simulated: world.now() - Time::ZERO,
         statistics,

@@ -15,9 +15,13 @@ use std::rc::Rc;
 use stmf_proxy::time::Time;
 
 mod answers;
+mod bounds;
 mod data;
+mod demand;
 mod describe;
+mod ends;
 mod hanging_posts;
+pub mod invariants;
 mod lost_commands;
 mod lus;
 mod numbers;
@@ -27,6 +31,7 @@ mod paths;
 mod ports;
 mod proxied;
 mod refused;
+mod reservations;
 mod same_node;
 mod seen;
 mod service;
@@ -34,9 +39,12 @@ mod service;
 mod testing;
 mod text;
 mod units;
+mod unpreventable;
 mod upcalls;
 
+pub use demand::DEMAND;
 pub use seen::Seen;
+pub use unpreventable::{Excused, UNPREVENTABLE, Unpreventable};
 
 /// The kinds of findings, as command lines name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -51,6 +59,12 @@ pub enum Kind {
     ProgramPanic,
     /// An initiator read what was not written.
     CorruptData,
+    /// An initiator read what was there before a write that had ended well.
+    LostWrite,
+    /// An initiator read what was there before a state that a read had shown.
+    StaleRead,
+    /// An initiator read a block that is partly one write and partly another.
+    TornWrite,
     /// A command had no status in time.
     LostCommand,
     /// A command was ended with what belonged to another one.
@@ -77,16 +91,31 @@ pub enum Kind {
     SlowPath,
     /// A relay cannot do its work.
     RelayStopped,
+    /// A command was not served after everything was healed.
+    NotServed,
+    /// A kernel at rest keeps what it should have let go of.
+    KernelState,
+    /// A command was carried out that a reservation forbids to its nexus.
+    ReservationBroken,
+    /// A message of an earlier link was posted when a later one stood.
+    Stale,
+    /// A relay keeps more than its bounds allow.
+    RelayBound,
+    /// A command has not ended for its initiator either.
+    NeverEnded,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 27] = [
         Kind::Deadlock,
         Kind::Hang,
         Kind::NodePanic,
         Kind::ProgramPanic,
         Kind::CorruptData,
+        Kind::LostWrite,
+        Kind::StaleRead,
+        Kind::TornWrite,
         Kind::LostCommand,
         Kind::WrongAnswer,
         Kind::RefusedMessage,
@@ -100,6 +129,12 @@ impl Kind {
         Kind::SameNode,
         Kind::SlowPath,
         Kind::RelayStopped,
+        Kind::NotServed,
+        Kind::KernelState,
+        Kind::ReservationBroken,
+        Kind::Stale,
+        Kind::RelayBound,
+        Kind::NeverEnded,
     ];
 
     /// The name: lower case, words joined by hyphens.
@@ -110,6 +145,9 @@ impl Kind {
             Kind::NodePanic => "node-panic",
             Kind::ProgramPanic => "program-panic",
             Kind::CorruptData => "corrupt-data",
+            Kind::LostWrite => "lost-write",
+            Kind::StaleRead => "stale-read",
+            Kind::TornWrite => "torn-write",
             Kind::LostCommand => "lost-command",
             Kind::WrongAnswer => "wrong-answer",
             Kind::RefusedMessage => "refused-message",
@@ -123,6 +161,12 @@ impl Kind {
             Kind::SameNode => "same-node",
             Kind::SlowPath => "slow-path",
             Kind::RelayStopped => "relay-stopped",
+            Kind::NotServed => "not-served",
+            Kind::KernelState => "kernel-state",
+            Kind::ReservationBroken => "reservation-broken",
+            Kind::Stale => "stale",
+            Kind::RelayBound => "relay-bound",
+            Kind::NeverEnded => "never-ended",
         }
     }
 
@@ -185,6 +229,10 @@ pub type Found<'a> = &'a mut Vec<Finding>;
 pub trait Watcher {
     /// Something happened.
     fn event(&mut self, record: &Seen<'_>, found: Found<'_>);
+    /// Whether it is told of bytes on the link too.
+    fn hears_bytes(&self) -> bool {
+        false
+    }
     /// The run is over, at this time: what is still owed is overdue. Worlds are judged when
     /// everything had time to come to rest.
     fn end(&mut self, now: Time, found: Found<'_>);
@@ -198,6 +246,9 @@ pub struct Watch {
     watchers: Vec<Box<dyn Watcher>>,
     data: data::DataWatcher,
     findings: Vec<Finding>,
+    /// What excuses panics, if anything shall.
+    signals: Option<unpreventable::Signals>,
+    excused: Vec<Excused>,
 }
 
 impl Default for Watch {
@@ -209,6 +260,23 @@ impl Default for Watch {
 impl Watch {
     /// Every watcher there is.
     pub fn new() -> Watch {
+        let mut watch = Watch::without_taste();
+        watch.watchers.push(Box::new(paths::Paths::default()));
+        watch
+    }
+
+    /// Those that judge nothing but right and wrong, for runs that nobody has set up with care:
+    /// a random scenario sends commands the long way round because it wants to
+    /// ([`Kind::SlowPath`]). Panics that no relay could prevent are kept apart
+    /// ([`Watch::excused`]).
+    pub fn for_exploration() -> Watch {
+        Watch {
+            signals: Some(unpreventable::Signals::default()),
+            ..Watch::without_taste()
+        }
+    }
+
+    fn without_taste() -> Watch {
         Watch {
             watchers: vec![
                 Box::new(panics::Panics::default()),
@@ -218,15 +286,20 @@ impl Watch {
                 Box::new(numbers::Numbers::default()),
                 Box::new(lus::Lus::default()),
                 Box::new(answers::Answers::default()),
-                Box::new(paths::Paths::default()),
                 Box::new(service::Service::default()),
                 Box::<order::Order>::default(),
                 Box::<lost_commands::LostCommands>::default(),
                 Box::<hanging_posts::HangingPosts>::default(),
                 Box::<same_node::SameNode>::default(),
+                Box::<demand::Demand>::default(),
+                Box::<reservations::Reservations>::default(),
+                Box::<bounds::Bounds>::default(),
+                Box::<ends::Ends>::default(),
             ],
             data: data::DataWatcher::default(),
             findings: Vec::new(),
+            signals: None,
+            excused: Vec::new(),
         }
     }
 
@@ -254,6 +327,11 @@ impl Watch {
         self.findings.push(finding);
     }
 
+    /// Panics that no relay could prevent, in a watch for exploration: they are no findings.
+    pub fn excused(&self) -> &[Excused] {
+        &self.excused
+    }
+
     /// What was found until now.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -273,17 +351,28 @@ impl Watch {
 
 impl Sink for Watch {
     fn record(&mut self, record: &Record<'_>) {
-        // Bytes on the link, half of all events, tell nothing that their messages do not.
-        if matches!(record.event, Event::Sent { .. } | Event::Received { .. }) {
-            return;
-        }
+        let before = self.findings.len();
+        // Bytes on the link, half of all events, tell most watchers nothing that their messages
+        // do not.
+        let bytes = matches!(record.event, Event::Sent { .. } | Event::Received { .. });
         Seen::with(record, |seen| {
             for watcher in &mut self.watchers {
-                watcher.event(seen, &mut self.findings);
+                if !bytes || watcher.hears_bytes() {
+                    watcher.event(seen, &mut self.findings);
+                }
             }
-            self.data.event(seen, &mut self.findings);
+            if !bytes {
+                self.data.event(seen, &mut self.findings);
+            }
         });
+        if let Some(signals) = &mut self.signals {
+            signals.event(record);
+            if let Some(by) = signals.unpreventable(record) {
+                unpreventable::excuse(&mut self.findings, before, &mut self.excused, by);
+            }
+        }
         self.findings.truncate(MOST_FINDINGS);
+        self.excused.truncate(MOST_FINDINGS);
     }
 }
 

@@ -3,13 +3,15 @@
 //! answered with 0, byte for byte, once, and in order with those about the same object.
 //!
 //! Messages that were on their way when a link broke, a relay ended or a node went down may be
-//! lost; that is no finding.
+//! lost; that is no finding. But once one of a later link has been posted, none of an earlier link
+//! may be: it is stale. (After an orderly goodbye what came before it is still posted.)
 
 use super::describe::{Summary, describe, seconds};
 use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use stmf_proxy::link::frame::{HEADER_LENGTH, Kind as FrameKind};
 use stmf_proxy::message::MessageType;
 use stmf_proxy::relay::Lane;
 use stmf_proxy::relay::classify::by_object;
@@ -27,6 +29,9 @@ const MOST_TOLD: usize = 5;
 
 /// A message that is not posted so long after it was sent is overdue at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest frame that says goodbye, in bytes.
+const GOODBYE_FRAME: usize = HEADER_LENGTH + 2;
 
 /// A message that a kernel has sent and that the other one has not been given.
 struct Sent {
@@ -52,6 +57,18 @@ struct Direction {
     posting: BTreeSet<u64>,
     /// Messages that were told as made up.
     invented: usize,
+    /// Where in the trace the last link ended by which its messages came, for good.
+    ended: u64,
+    /// The same of the last link before the one by which a message came that has been posted.
+    earlier: u64,
+}
+
+/// What is known of a node's connections.
+#[derive(Default)]
+struct Ends {
+    open: BTreeSet<u32>,
+    /// It has said goodbye on one of them.
+    goodbye: bool,
 }
 
 impl Direction {
@@ -70,9 +87,40 @@ pub(super) struct Order {
     directions: BTreeMap<NodeId, Direction>,
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
+    ends: BTreeMap<NodeId, Ends>,
 }
 
 impl Order {
+    /// Follows connections: what `node` sent before its peer's last one ended does not arrive any
+    /// more, unless it came before a goodbye.
+    fn connections(&mut self, record: &Seen<'_>, node: NodeId) {
+        let ends = self.ends.entry(node).or_default();
+        let over = match record.event {
+            Event::Connected { connection } => {
+                ends.open.insert(connection);
+                ends.goodbye = false;
+                return;
+            }
+            Event::Disconnected { connection, .. } => {
+                ends.open.remove(&connection) && ends.open.is_empty()
+            }
+            Event::Sent { bytes, .. } => {
+                ends.goodbye |= bytes.len() <= GOODBYE_FRAME
+                    && bytes.first() == Some(&FrameKind::Goodbye.code());
+                return;
+            }
+            _ => {
+                ends.open.clear();
+                true
+            }
+        };
+        let sender = node ^ 1;
+        let goodbye = self.ends.get(&sender).is_some_and(|ends| ends.goodbye);
+        if over && !goodbye {
+            self.directions.entry(sender).or_default().ended = record.sequence;
+        }
+    }
+
     fn upcall(&mut self, record: &Seen<'_>, node: NodeId, call: u64) {
         let Some(message) = record.message() else {
             return;
@@ -120,10 +168,11 @@ impl Order {
             direction.posting.insert(post);
         }
         let digest = xxh3_128(message);
-        let place = direction
-            .pending
-            .iter()
-            .position(|sent| sent.digest == digest);
+        // The same bytes may have been sent by an earlier kernel, and lost.
+        let is_it = |sent: &Sent| sent.digest == digest;
+        let mut pending = direction.pending.iter();
+        let place = pending.position(|sent| !sent.excused && is_it(sent));
+        let place = place.or_else(|| direction.pending.iter().position(is_it));
         let Some(place) = place else {
             let text = describe(record);
             let text = match direction.posted.contains(&digest) {
@@ -141,6 +190,18 @@ impl Order {
         let Some(sent) = direction.pending.remove(place) else {
             return;
         };
+        if sent.sequence > direction.ended {
+            direction.earlier = direction.ended;
+        }
+        if sent.answered.is_some_and(|at| at < direction.earlier) {
+            let text = format!(
+                "node {node} was given {}, which node {sender} had sent at {} over an earlier \
+                 link, after what came over a later one",
+                sent.message,
+                seconds(sent.time)
+            );
+            found.push(finding(Kind::Stale, record.time, node, text));
+        }
         let overtaken = direction.pending.iter().take(place).find(|earlier| {
             !earlier.excused
                 && earlier
@@ -186,6 +247,10 @@ fn finding(kind: Kind, time: Time, node: NodeId, text: String) -> Finding {
 }
 
 impl Watcher for Order {
+    fn hears_bytes(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
         let Some(node) = record.node else { return };
         match record.event {
@@ -199,12 +264,15 @@ impl Watcher for Order {
                 direction.posting.remove(&post);
             }
             // Whoever ends a connection is not told that it has ended; the next one tells.
-            Event::Disconnected { .. }
-            | Event::Connect { .. }
-            | Event::Connected { .. }
-            | Event::RelayEnded => self.link_broke(node),
+            Event::Connect { .. } => self.link_broke(node),
+            Event::Disconnected { .. } | Event::Connected { .. } | Event::RelayEnded => {
+                self.link_broke(node);
+                self.connections(record, node);
+            }
+            Event::Sent { .. } => self.connections(record, node),
             Event::PowerOff | Event::Panic { .. } | Event::Boot { .. } => {
                 self.link_broke(node);
+                self.connections(record, node);
                 match record.event {
                     Event::Boot { .. } => self.down.remove(&node),
                     _ => self.down.insert(node),
@@ -314,6 +382,57 @@ mod tests {
               node 0 had answered with 0 at 0.000 s, though the link stood"
             ]
         );
+    }
+
+    /// A link ends, and another one begins; the first node may say goodbye.
+    fn new_link(bench: &mut Bench<Order>, goodbye: bool) {
+        let mut header = [0; HEADER_LENGTH];
+        header[0] = FrameKind::Goodbye.code();
+        if goodbye {
+            let (connection, bytes) = (1, &header[..]);
+            bench.event(0, Event::Sent { connection, bytes });
+        }
+        let (connection, end) = (1, ConnectionEnd::Reset);
+        bench.event(1, Event::Disconnected { connection, end });
+        bench.event(0, Event::Disconnected { connection, end });
+        for node in [0, 1] {
+            bench.event(node, Event::Connected { connection: 2 });
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_link_after_one_of_a_later_is_stale() {
+        for (goodbye, expected) in [(false, 1), (true, 0)] {
+            let mut bench = bench();
+            for node in [0, 1] {
+                bench.event(node, Event::Connected { connection: 1 });
+            }
+            let (old, new) = (command(5, 1, "wwn.21", 9), command(6, 2, "wwn.22", 8));
+            bench.send(0, &old, 0);
+            new_link(&mut bench, goodbye);
+            bench.carry(0, &new);
+            bench.post(1, &old);
+            let found = bench.finish();
+            assert_eq!(found.len(), expected, "{found:?}");
+            let stale = "stale: node 1 was given scsi_cmd (task 5, session 1), which node 0 had \
+                         sent at 0.000 s over an earlier link, after what came over a later one";
+            assert!(found.iter().all(|text| text == stale), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_still_posted_when_its_link_has_ended_is_not_stale() {
+        let mut bench = bench();
+        bench.event(1, Event::Connected { connection: 1 });
+        let old = command(5, 1, "wwn.21", 9);
+        bench.send(0, &old, 0);
+        new_link(&mut bench, false);
+        bench.post(1, &old);
+        // A later kernel sends the same bytes as an earlier one, whose message is lost.
+        bench.send(0, &register_port(1, "wwn.21"), 0);
+        new_link(&mut bench, false);
+        bench.carry(0, &register_port(1, "wwn.21"));
+        assert!(bench.finish().is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod defects;
 pub mod doors;
 pub mod faults;
+pub mod inspect;
 pub mod minimal;
 pub mod play;
 pub mod port;

@@ -5,7 +5,7 @@
 use crate::world::driver::RelayMachine;
 use crate::world::{Host, RelayProgram, StandardRelay};
 use std::collections::VecDeque;
-use stmf_proxy::relay::{Action, Input, Relay};
+use stmf_proxy::relay::{Action, Filling, Input, Relay};
 use stmf_proxy::time::Time;
 
 /// What is to happen besides.
@@ -68,6 +68,10 @@ impl<A: Alteration> RelayMachine for Altered<A> {
     fn next_timer(&self) -> Option<Time> {
         let times = [self.relay.next_timer(), self.alteration.next_timer()];
         times.into_iter().flatten().min()
+    }
+
+    fn bound_passed(&self) -> Option<(&'static str, Filling)> {
+        self.relay.occupancy().passed()
     }
 }
 

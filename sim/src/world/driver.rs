@@ -19,7 +19,7 @@ use stmf_proxy::link::{ConnectionId, Node, Role, TransportEnd};
 use stmf_proxy::platform::DoorSettings;
 use stmf_proxy::proxy_door::{Door, Error, ProxyDoor};
 use stmf_proxy::relay::{
-    Action, CallFailure, CallId, Config, ConfigError, ConnectFailure, Input, LinkConfig,
+    Action, CallFailure, CallId, Config, ConfigError, ConnectFailure, Filling, Input, LinkConfig,
     OpenedDoor, PostId, Relay, Severity,
 };
 use stmf_proxy::status::{Errno, Status};
@@ -27,6 +27,9 @@ use stmf_proxy::time::Time;
 
 /// The port at which the listening relay waits for its peer.
 pub const LINK_PORT: u16 = 6543;
+
+/// How the line begins with which the driver tells that its machine keeps more than it may.
+pub const BOUND_PASSED: &str = "error: a bound is passed: ";
 
 /// A relay as a state machine: what [`Relay`] is.
 pub trait RelayMachine {
@@ -36,6 +39,12 @@ pub trait RelayMachine {
     fn poll_action(&mut self) -> Option<Action>;
     /// When [`Input::Timer`] is due.
     fn next_timer(&self) -> Option<Time>;
+    /// A bound that the machine has passed: the name of its setting, how much there is, and how
+    /// much there may be. Asked after every input; the first is told in the log
+    /// ([`BOUND_PASSED`]).
+    fn bound_passed(&self) -> Option<(&'static str, Filling)> {
+        None
+    }
 }
 
 impl RelayMachine for Relay {
@@ -47,6 +56,9 @@ impl RelayMachine for Relay {
     }
     fn next_timer(&self) -> Option<Time> {
         Relay::next_timer(self)
+    }
+    fn bound_passed(&self) -> Option<(&'static str, Filling)> {
+        self.occupancy().passed()
     }
 }
 
@@ -165,6 +177,7 @@ struct Driver {
     /// Inputs that came while the machine was at work on another one.
     inputs: RefCell<VecDeque<Input>>,
     working: Cell<bool>,
+    bound_told: Cell<bool>,
     alarm: Alarm,
     calls: RefCell<BTreeMap<CallId, DoorReply>>,
     next_call: Cell<u64>,
@@ -184,6 +197,7 @@ impl Driver {
             machine: RefCell::new(machine),
             inputs: RefCell::default(),
             working: Cell::new(false),
+            bound_told: Cell::new(false),
             calls: RefCell::default(),
             next_call: Cell::new(1),
             lines: RefCell::default(),
@@ -238,11 +252,22 @@ impl Driver {
                 let Some(action) = action else { break };
                 self.act(action);
             }
+            self.look_at_bounds();
             next = self.inputs.borrow_mut().pop_front();
         }
         self.working.set(false);
         let due = self.machine.borrow().next_timer();
         self.alarm.set(due);
+    }
+
+    fn look_at_bounds(&self) {
+        let passed = self.machine.borrow().bound_passed();
+        if let Some((setting, Filling { now, most })) = passed
+            && !self.bound_told.replace(true)
+        {
+            self.host
+                .log(&format!("{BOUND_PASSED}{setting}: {now} of {most}"));
+        }
     }
 
     fn spawn(&self, name: &'static str, body: impl AsyncFnOnce(Rc<Driver>) + 'static) {

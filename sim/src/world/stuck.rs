@@ -91,6 +91,13 @@ impl Stuck {
         self.threads.iter().find(|thread| thread.held_by_itself)
     }
 
+    /// Every thread that waits, with whatever stands behind what it waits for
+    /// ([`BlockedThread::stack`]), for a report that has the room.
+    pub fn stacks(&self) -> String {
+        let stacks: Vec<String> = self.threads.iter().map(BlockedThread::stack).collect();
+        stacks.join("\n")
+    }
+
     /// Whether threads wait for locks of others that wait themselves: a deadlock, and not only
     /// an answer that never came.
     pub fn is_deadlock(&self) -> bool {

@@ -338,6 +338,18 @@ impl Doors<'_> {
         self.state().faults.clear()
     }
 
+    /// How many references the kernel has to the door of this descriptor, if that is one, and to
+    /// all others together. Doors that were revoked are not counted: nobody knows them any more.
+    pub fn references(&self, descriptor: Option<i32>) -> (Option<u32>, u32) {
+        let doors = self.state().doors.borrow();
+        let one = descriptor.and_then(|descriptor| doors.get(&descriptor));
+        let others = doors
+            .iter()
+            .filter(|(other, _)| Some(**other) != descriptor);
+        let others = others.map(|(_, door)| door.holds.get()).sum();
+        (one.map(|door| door.holds.get()), others)
+    }
+
     fn door(&self, descriptor: i32) -> Result<Rc<Door>, Errno> {
         self.state()
             .doors

@@ -87,6 +87,11 @@ impl Pppt<'_> {
         Some(task.stmf_task()?.number)
     }
 
+    /// Whether somebody has the device open.
+    pub fn is_open(&self) -> bool {
+        self.state().handle.get().is_some()
+    }
+
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.state().sessions.borrow().len()

@@ -15,8 +15,10 @@
 //! | `target.rs` | what stmf answers itself: REPORT LUNS, numbers without LU, task management |
 //! | `proxy.rs` | commands that are proxied to the peer, and its answers |
 //! | `transmit.rs` | a message through the door |
+//! | `inspect.rs` | what checkers look at |
 
 mod alua;
+mod inspect;
 mod lu;
 mod proxy;
 mod service;
