@@ -9,6 +9,7 @@ use super::act::{Act, Scsi};
 use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::findings::DEMAND;
+use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::AccessState;
 use crate::scsi::SenseKey;
 use crate::scsi::reservation::{OutAction, ReservationType};
@@ -29,6 +30,9 @@ const SETTLE: Duration = Duration::from_secs(90);
 /// How long a host tries before it says that something does not work.
 const FOR_COMMAND: Duration = Duration::from_secs(60);
 
+/// How often an operator looks after the relays.
+const RESTARTS: u32 = 5;
+
 /// Between two tries of a host.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -39,7 +43,13 @@ fn needs_registration(scenario: &Scenario) -> bool {
     scenario.acts.iter().any(|timed| {
         matches!(
             timed.act,
-            Act::SetAlua { .. } | Act::KernelFault { .. } | Act::RemoveLu { .. }
+            Act::SetAlua { .. }
+                | Act::KernelFault { .. }
+                | Act::RemoveLu { .. }
+                | Act::DoorFault {
+                    fault: DoorFault::Result { .. },
+                    ..
+                }
         )
     })
 }
@@ -48,6 +58,8 @@ impl Stage {
     /// Ends the faults and puts things in order.
     pub(super) async fn heal(&self) {
         let world = &self.world;
+        // What was begun last is begun now.
+        world.sleep(Duration::from_millis(1)).await;
         world.step(HEAL);
         let network = world.network();
         for node in 0..2 {
@@ -58,6 +70,10 @@ impl Stage {
         for lu in (0..).take(self.scenario.units.len()) {
             world.disks().repair(Scenario::lu(lu));
         }
+        // Nobody can do anything about a node that stands still.
+        while world.nodes().iter().any(|node| node.is_paused()) {
+            world.sleep(Duration::from_secs(1)).await;
+        }
         self.put_relays_back();
         network.set_config(self.scenario.network.clone());
         for node in 0..2 {
@@ -67,6 +83,14 @@ impl Stage {
                 self.make_ports(node).await;
             }
             self.start_relay(node);
+        }
+        // A relay ends if it finds the proxy service busy, as it is until the handle of one that
+        // was killed is closed; the service management of a node starts it again.
+        for _ in 0..RESTARTS {
+            world.sleep(Duration::from_secs(1)).await;
+            for node in 0..2 {
+                self.start_relay(node);
+            }
         }
         // An operator would switch ALUA on again; for the relays that is a new link.
         if needs_registration(&self.scenario) {
@@ -101,8 +125,9 @@ impl Stage {
         }
         let served = match state(target) {
             None => target_node.add_lu(id, true).await,
-            Some(AccessState::Active) if state(target ^ 1).is_some() => return,
-            // It is told to the peer (again): the peer makes its standby LU of that.
+            Some(AccessState::Active) if state(target ^ 1) == Some(AccessState::Standby) => return,
+            // It is told to the peer (again): that ends a transition there, and makes a LU that is
+            // not known.
             Some(_) => target_node.import_lu(id).await,
         };
         let _ = served;

@@ -263,6 +263,14 @@ impl Network {
         self.0.happen_postponed();
     }
 
+    /// Damages nothing of what this node sends any more.
+    pub(super) fn forget_damages(&self, from: NodeId) {
+        self.0
+            .damages
+            .borrow_mut()
+            .retain(|damage| damage.from != from);
+    }
+
     /// The node stands still: nobody there hears of anything until [`Network::thaw`]. What it had
     /// sent travels on.
     pub(super) fn freeze(&self, node: NodeId) {

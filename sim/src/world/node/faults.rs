@@ -89,6 +89,7 @@ impl Node {
             kernel.doors().clear_faults();
             kernel.clear_faults();
         }
+        self.around.network.forget_damages(self.id);
     }
 
     /// Switches the service "stmf" of the node off, as an operator does (`svcadm disable stmf`):
