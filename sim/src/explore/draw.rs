@@ -298,10 +298,10 @@ fn surroundings(pen: &mut Pen, seed: u64, from: &Draw) -> Scenario {
         relays,
         network: network(pen),
         ports: [ports(pen), ports(pen)],
-        units: (0..1 + pen.below(3)).map(|_| unit(pen)).collect(),
-        hosts: 1 + pen.small(4),
+        units: (0..pen.of(&[1, 1, 2, 3])).map(|_| unit(pen)).collect(),
+        hosts: pen.of(&[1, 2, 2, 3]),
         timeout: Duration::from_secs(pen.of(&[5, 30, 100, 100])),
-        settled: !pen.one_in(8),
+        settled: !pen.one_in(4),
         acts: Vec::new(),
     }
 }

@@ -22,6 +22,8 @@ mod heal;
 mod runner;
 mod scenario;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use act::{Act, Scsi, Timed};
 pub use draw::{Draw, FAMILIES, draw};

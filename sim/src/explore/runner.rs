@@ -168,6 +168,7 @@ async fn phases(stage: &Rc<Stage>) {
             let _ = node.wait_for_alua(FOR_ALUA).await;
         }
         world.sleep(Duration::from_millis(100)).await;
+        stage.log_in().await;
     }
     world.step("trouble");
     for (number, timed) in (0..).zip(&stage.scenario.acts) {

@@ -14,8 +14,10 @@ use crate::scsi::reports::lun_bytes;
 use crate::world::trace::NodeId;
 use crate::world::{Initiator, Node, Path, PortConfig, Reply, World};
 use std::cell::{Cell, RefCell};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A port that an operator has made.
 #[derive(Clone)]
@@ -172,17 +174,28 @@ impl Stage {
         ports.get(usize::from(port) % ports.len()).cloned()
     }
 
-    /// The session of a host, opened if there is none; none while it is being opened or closed,
-    /// or if that fails.
+    /// The session of a host, opened if there is none; none if that fails, or it is being opened
+    /// or closed for long.
     async fn session(&self, host: u8, node: NodeId, port: &Port) -> Option<Path> {
+        /// How long a host waits for its own other threads, and how often it looks.
+        const WAIT: (Duration, u32) = (Duration::from_millis(2), 10);
         let nexus = (host, node, port.name.clone());
-        {
-            let mut sessions = self.sessions.borrow_mut();
-            match sessions.get(&nexus) {
-                Some(Session::Open(path)) => return Some(path.clone()),
-                Some(Session::Changing) => return None,
-                None => sessions.insert(nexus.clone(), Session::Changing),
-            };
+        for tries in 0.. {
+            match self.sessions.borrow_mut().entry(nexus.clone()) {
+                Entry::Occupied(session) => {
+                    if let Session::Open(path) = session.get() {
+                        return Some(path.clone());
+                    }
+                }
+                Entry::Vacant(free) => {
+                    free.insert(Session::Changing);
+                    break;
+                }
+            }
+            if tries == WAIT.1 {
+                return None;
+            }
+            self.world.sleep(WAIT.0).await;
         }
         let boot = self.node(node).boots();
         let host = &self.hosts[usize::from(host)];
@@ -215,6 +228,28 @@ impl Stage {
 
     fn host(&self, host: u8) -> u8 {
         host % u8::try_from(self.hosts.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Every host logs in to the first port of each node and asks each LU whether it is ready, until
+    /// it has heard of everything that happened before.
+    pub(super) async fn log_in(&self) {
+        /// Unit attentions that a new session hears of.
+        const MOST: u32 = 4;
+        for host in 0..self.scenario.hosts {
+            for (node, lu) in (0..2).flat_map(|node| {
+                (0..)
+                    .take(self.scenario.units.len())
+                    .map(move |lu| (node, lu))
+            }) {
+                for _ in 0..MOST {
+                    let from = (host, node, 0);
+                    let reply = self.command(from, lu, Scsi::TestUnitReady, 0).await;
+                    if reply.is_none_or(|reply| reply.outcome.is_good()) {
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     /// A command of a host; none if it has no way there.
