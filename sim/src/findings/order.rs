@@ -104,9 +104,14 @@ impl Order {
             Event::Disconnected { connection, .. } => {
                 ends.open.remove(&connection) && ends.open.is_empty()
             }
-            Event::Sent { bytes, .. } => {
-                ends.goodbye |= bytes.len() <= GOODBYE_FRAME
-                    && bytes.first() == Some(&FrameKind::Goodbye.code());
+            Event::Sent { connection, bytes } => {
+                let first = bytes.first();
+                ends.goodbye |=
+                    bytes.len() <= GOODBYE_FRAME && first == Some(&FrameKind::Goodbye.code());
+                // Whoever sends messages on a connection has given up those before.
+                if bytes.len() == HEADER_LENGTH && first == Some(&FrameKind::Message.code()) {
+                    ends.open.retain(|other| *other >= connection);
+                }
                 return;
             }
             _ => {
@@ -121,12 +126,19 @@ impl Order {
         }
     }
 
+    /// Whether the peer has made a new connection and the relay has not changed over to it yet:
+    /// what it sends on the old one may reach nobody.
+    fn is_between_links(&self, node: NodeId) -> bool {
+        let ends = self.ends.get(&node);
+        ends.is_some_and(|ends| ends.open.len() > 1)
+    }
+
     fn upcall(&mut self, record: &Seen<'_>, node: NodeId, call: u64) {
         let Some(message) = record.message() else {
             return;
         };
         // The relay may take a while to notice.
-        let excused = self.down.contains(&(node ^ 1));
+        let excused = self.down.contains(&(node ^ 1)) || self.is_between_links(node);
         let direction = self.directions.entry(node).or_default();
         if direction.of_call(call).is_some() {
             return; // The kernel tries the same one again.

@@ -5,7 +5,7 @@
 use super::operation::{Movement, Operation, PathNumber, nanoseconds};
 use super::trace::{Event, InitiatorId, NodeId, Running, Trace};
 use crate::executor::Executor;
-use crate::executor::sync::Condition;
+use crate::executor::sync::{Condition, Promise};
 use crate::kernel::Kernel;
 use crate::kernel::port::{PortEvent, PortListener, Request, Residual, Tag, TargetPort};
 use crate::kernel::stmf::types::{Command, Session};
@@ -336,6 +336,15 @@ pub struct Path {
     session: Rc<Session>,
 }
 
+/// Keeps its promise when it goes.
+struct Told(Promise<()>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.set(());
+    }
+}
+
 impl Path {
     /// The node that it leads to.
     pub fn node(&self) -> NodeId {
@@ -423,7 +432,19 @@ impl Path {
     pub async fn logout(&self) {
         let path = self.number;
         let _running = self.operation(&[], || Operation::Logout { path });
-        self.port.logout(&self.kernel, &self.session, true).await;
+        let (kernel, port, session) = (
+            self.kernel.clone(),
+            self.port.clone(),
+            self.session.clone(),
+        );
+        let ended = Promise::new(&self.exchange.executor, "logout");
+        // Told also when the thread is ended with its node, wherever it stands.
+        let told = Told(ended.clone());
+        self.kernel.spawn("logout", async move {
+            let _told = told;
+            port.logout(&kernel, &session, true).await;
+        });
+        ended.take().await;
         let (initiator, session) = (self.initiator.id(), self.session.id);
         self.exchange
             .tell(Event::SessionClosed { initiator, session });

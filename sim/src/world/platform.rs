@@ -166,21 +166,27 @@ impl Platform for SimPlatform {
     type Server = Rc<dyn doors::DoorServer>;
 
     async fn open(&self, node: DeviceNode) -> Result<SimDevice, Errno> {
-        let handle = match node {
-            DeviceNode::ProxyService => {
-                let kernel = self.0.kernel.clone();
-                let open = async move { kernel.pppt().open().await };
-                Some(self.call("open of the proxy service", open).await?)
-            }
-            DeviceNode::StmfAdmin | DeviceNode::SbdAdmin => None,
+        let opened = move |system: Rc<System>, handle| {
+            SimDevice(Rc::new(OpenDevice {
+                system,
+                node,
+                handle,
+                closed: Cell::new(false),
+            }))
         };
         let system = self.0.clone();
-        Ok(SimDevice(Rc::new(OpenDevice {
-            system,
-            node,
-            handle,
-            closed: Cell::new(false),
-        })))
+        match node {
+            DeviceNode::ProxyService => {
+                // The kernel knows of the device from here on, whether the process lives to hear
+                // of it or not: one that dies meanwhile leaves it to be closed.
+                let open = async move {
+                    let handle = system.kernel.pppt().open().await?;
+                    Ok(opened(system, Some(handle)))
+                };
+                self.call("open of the proxy service", open).await
+            }
+            DeviceNode::StmfAdmin | DeviceNode::SbdAdmin => Ok(opened(system, None)),
+        }
     }
 
     async fn ioctl(&self, device: &SimDevice, request: Request<'_>) -> Result<(), Errno> {
