@@ -179,7 +179,8 @@ fn doubt_is_no_finding() {
     let kind = ReservationType::WriteExclusive;
     let cdb = cdb::persistent_reserve_out(OutAction::Release, kind);
     let list = parameter_list(7, 0, false);
-    let doubts: [&dyn Fn(&mut Story, u64); 4] = [
+    type Doubt = dyn Fn(&mut Story, u64);
+    let doubts: [&Doubt; 4] = [
         // Never ends.
         &|_, _| (),
         &|story, tag| story.bench.event(0, Event::Aborted { initiator: 1, tag }),
