@@ -11,7 +11,7 @@ use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::statistics::Statistics;
 use crate::world::trace::{Sink, TraceHash};
-use crate::world::{RelayProgram, World};
+use crate::world::{Builder, RelayProgram, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -47,6 +47,8 @@ pub struct Verdict {
     pub statistics: Statistics,
     /// Faults and deeds that really happened, by name.
     pub fired: BTreeMap<String, u64>,
+    /// What went wrong and no relay could have prevented: counted, and no failure.
+    pub excused: Vec<Finding>,
 }
 
 /// Lends its program to the builder.
@@ -62,26 +64,30 @@ impl RelayProgram for Shared {
     }
 }
 
+/// The world of a scenario, as it is made; with `relay` on both nodes in place of the relays that
+/// the scenario names.
+pub fn builder(scenario: &Scenario, relay: Option<Rc<dyn RelayProgram>>) -> Builder {
+    let [first, second] = &scenario.kernels;
+    let builder = World::builder()
+        .seed(scenario.seed)
+        .kernel(first.clone())
+        .kernel_of(1, second.clone())
+        .network(scenario.network.clone());
+    match relay.or_else(|| crate::relays::by_name(&scenario.relays[0])) {
+        Some(relay) => builder.relay(Shared(relay)),
+        None => builder,
+    }
+}
+
 /// Runs a scenario.
 pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     let scenario = Rc::new(scenario.clone());
     let watch = Watch::shared();
     let statistics = Rc::new(RefCell::new(Statistics::default()));
-    let [first, second] = &scenario.kernels;
-    let mut builder = World::builder()
-        .seed(scenario.seed)
-        .kernel(first.clone())
-        .kernel_of(1, second.clone())
-        .network(scenario.network.clone())
+    let named = settings.relay.is_none();
+    let mut builder = builder(&scenario, settings.relay)
         .sink(watch.clone())
         .sink(statistics.clone());
-    let named = settings.relay.is_none();
-    let relay = settings
-        .relay
-        .or_else(|| crate::relays::by_name(&scenario.relays[0]));
-    if let Some(relay) = relay {
-        builder = builder.relay(Shared(relay));
-    }
     for sink in settings.sinks {
         builder = builder.sink(sink);
     }
@@ -110,6 +116,9 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
         }),
     };
     if let Some(found) = found {
+        if found.kind == Kind::ProgramPanic {
+            world.ended(false);
+        }
         watch.borrow_mut().add(found);
     }
     let findings = watch.borrow_mut().finish(world.now());
@@ -118,13 +127,17 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     for (deed, times) in stage.deeds.take() {
         *fired.entry(deed.to_string()).or_default() += times;
     }
-    Verdict {
+    let verdict = Verdict {
         findings,
         hash: world.hash(),
         simulated: world.now() - Time::ZERO,
         statistics,
         fired,
-    }
+        excused: Vec::new(),
+    };
+    // After a panic of ours a world may not come down in order either.
+    let _ = caught(move || drop((stage, world)));
+    verdict
 }
 
 async fn phases(stage: &Rc<Stage>) {

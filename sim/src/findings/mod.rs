@@ -74,11 +74,13 @@ pub enum Kind {
     SlowPath,
     /// A relay cannot do its work.
     RelayStopped,
+    /// The same seed did not give the same run.
+    Nondeterminism,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Deadlock,
         Kind::Hang,
         Kind::NodePanic,
@@ -97,6 +99,7 @@ impl Kind {
         Kind::SameNode,
         Kind::SlowPath,
         Kind::RelayStopped,
+        Kind::Nondeterminism,
     ];
 
     /// The name: lower case, words joined by hyphens.
@@ -120,6 +123,7 @@ impl Kind {
             Kind::SameNode => "same-node",
             Kind::SlowPath => "slow-path",
             Kind::RelayStopped => "relay-stopped",
+            Kind::Nondeterminism => "nondeterminism",
         }
     }
 
