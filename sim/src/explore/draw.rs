@@ -34,6 +34,8 @@ pub struct Draw {
     pub faults: Vec<&'static str>,
     /// A failure of the field whose cause is put into the world.
     pub defect: Option<&'static Failure>,
+    /// The family of every seed; none if each seed takes its own.
+    pub family: Option<&'static Family>,
 }
 
 impl Default for Draw {
@@ -42,6 +44,7 @@ impl Default for Draw {
             profile: Profile::Illumos,
             faults: GROUPS.to_vec(),
             defect: None,
+            family: None,
         }
     }
 }
@@ -248,7 +251,8 @@ impl Pen {
 /// The scenario of a seed.
 pub fn draw(seed: u64, from: &Draw) -> Scenario {
     let mut pen = Pen(Random::stream(seed, STREAM));
-    let family = &FAMILIES[pen.below(FAMILIES.len() as u64) as usize];
+    let own = &FAMILIES[pen.below(FAMILIES.len() as u64) as usize];
+    let family = from.family.unwrap_or(own);
     let mut scenario = surroundings(&mut pen, seed, from);
     scenario.name = family.name;
     let allowed = |sort: &Sort| {

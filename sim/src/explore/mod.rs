@@ -14,19 +14,31 @@
 //! | `stage.rs`, `commands.rs` | what operators and hosts do |
 //! | `heal.rs` | healing and demand |
 //! | `runner.rs` | one run |
+//! | `search.rs`, `summary.rs`, `twice.rs` | runs of many seeds, added up; each twice |
+//! | `found.rs`, `report.rs` | failures written into files; what people and programs read |
+//! | `kinds.rs` | the faults that are counted, and their groups |
 
 mod act;
 mod commands;
 mod draw;
+pub mod found;
 mod heal;
+mod kinds;
+pub mod report;
 mod runner;
 mod scenario;
+mod search;
 mod stage;
+mod summary;
 #[cfg(test)]
 mod tests;
+mod twice;
 
 pub use act::{Act, Scsi, Timed};
-pub use draw::{Draw, FAMILIES, draw};
+pub use draw::{Draw, FAMILIES, Family, GROUPS, draw};
 pub use heal::HEAL;
+pub use kinds::{FaultKind, KINDS, group_of, groups};
 pub use runner::{Settings, Verdict, builder, run};
 pub use scenario::{Scenario, Unit};
+pub use search::{Oracles, Search, Watching};
+pub use summary::{Failure, FamilyCount, Group, MOST_FAILURES, Summary, Totals};

@@ -43,7 +43,7 @@ pub struct Settings {
 pub struct Verdict {
     /// What went wrong, in the order in which it was noticed.
     pub findings: Vec<Finding>,
-    /// Panics that no relay could have prevented.
+    /// What went wrong and no relay could have prevented: counted, and no failure.
     pub excused: Vec<Excused>,
     /// Hash of the trace.
     pub hash: TraceHash,
@@ -122,7 +122,12 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     };
     // Of a run that was given up, the rest is no news.
     let rest = match found {
-        Some(found) => vec![found],
+        Some(found) => {
+            if found.kind == Kind::ProgramPanic {
+                world.ended(false);
+            }
+            vec![found]
+        }
         None => invariants::check(&world),
     };
     rest.into_iter()
@@ -134,14 +139,17 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     for (deed, times) in stage.deeds.take() {
         *fired.entry(deed.to_string()).or_default() += times;
     }
-    Verdict {
+    let verdict = Verdict {
         findings,
         excused: watch.borrow().excused().to_vec(),
         hash: world.hash(),
         simulated: world.now() - Time::ZERO,
         statistics,
         fired,
-    }
+    };
+    // After a panic of ours a world may not come down in order either.
+    let _ = caught(move || drop((stage, world)));
+    verdict
 }
 
 /// Whether a finding is just what the scenario has done: an operator who makes both nodes the

@@ -4,8 +4,10 @@
 use super::act::Timed;
 use crate::kernel::KernelConfig;
 use crate::kernel::stmf::types::LuId;
+use crate::world::StandardRelay;
 use crate::world::network::NetworkConfig;
 use crate::world::trace::NodeId;
+use std::fmt;
 use std::time::Duration;
 
 /// A LU of a scenario.
@@ -50,5 +52,32 @@ impl Scenario {
         let mut id = [0x60; 16];
         id[15] = number;
         id
+    }
+}
+
+/// One line: what somebody wants to know of it first.
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
+        let [first, second] = &self.ports;
+        write!(
+            f,
+            "{}: {} and {}, {}, {}, {}",
+            self.name,
+            first.len(),
+            counted(second.len(), "port"),
+            counted(self.units.len(), "LU"),
+            counted(self.hosts.into(), "host"),
+            counted(self.acts.len(), "act"),
+        )?;
+        let [one, other] = &self.relays;
+        match one == other {
+            true if one == StandardRelay::NAME => Ok(()),
+            true => write!(f, ", relay {one}"),
+            false => write!(f, ", relays {one} and {other}"),
+        }
     }
 }

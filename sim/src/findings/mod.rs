@@ -103,11 +103,13 @@ pub enum Kind {
     RelayBound,
     /// A command has not ended for its initiator either.
     NeverEnded,
+    /// The same seed did not give the same run.
+    Nondeterminism,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 27] = [
+    pub const ALL: [Kind; 28] = [
         Kind::Deadlock,
         Kind::Hang,
         Kind::NodePanic,
@@ -135,6 +137,7 @@ impl Kind {
         Kind::Stale,
         Kind::RelayBound,
         Kind::NeverEnded,
+        Kind::Nondeterminism,
     ];
 
     /// The name: lower case, words joined by hyphens.
@@ -167,6 +170,7 @@ impl Kind {
             Kind::Stale => "stale",
             Kind::RelayBound => "relay-bound",
             Kind::NeverEnded => "never-ended",
+            Kind::Nondeterminism => "nondeterminism",
         }
     }
 

@@ -27,6 +27,12 @@ impl Wanted {
         Wanted { kind, words: None }
     }
 
+    /// What it says, with `#` for every word that has a digit; empty if any finding of the kind
+    /// will do.
+    pub fn words(&self) -> &str {
+        self.words.as_deref().unwrap_or_default()
+    }
+
     /// The kind.
     pub fn kind(&self) -> Kind {
         self.kind

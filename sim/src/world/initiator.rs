@@ -432,11 +432,8 @@ impl Path {
     pub async fn logout(&self) {
         let path = self.number;
         let _running = self.operation(&[], || Operation::Logout { path });
-        let (kernel, port, session) = (
-            self.kernel.clone(),
-            self.port.clone(),
-            self.session.clone(),
-        );
+        let (kernel, port, session) =
+            (self.kernel.clone(), self.port.clone(), self.session.clone());
         let ended = Promise::new(&self.exchange.executor, "logout");
         // Told also when the thread is ended with its node, wherever it stands.
         let told = Told(ended.clone());

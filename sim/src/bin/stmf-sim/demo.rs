@@ -49,11 +49,20 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ProfileName {
+pub(crate) enum ProfileName {
     /// As the real one, with the traps in which a node goes down.
     Illumos,
     /// With every trap repaired.
     Hardened,
+}
+
+impl ProfileName {
+    pub(crate) fn profile(self) -> Profile {
+        match self {
+            ProfileName::Illumos => Profile::Illumos,
+            ProfileName::Hardened => Profile::Hardened,
+        }
+    }
 }
 
 /// Reads a size: a number, and k, m or g for powers of 1024.
@@ -89,10 +98,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let settings = Settings {
         record,
         seed: arguments.seed,
-        profile: match arguments.profile {
-            ProfileName::Illumos => Profile::Illumos,
-            ProfileName::Hardened => Profile::Hardened,
-        },
+        profile: arguments.profile.profile(),
         source: match arguments.disk {
             Some(path) => Source::File(path),
             None => Source::Made {

@@ -3,6 +3,7 @@
 //! only parses arguments and hands over.
 
 mod demo;
+mod duration;
 mod explore;
 mod field;
 mod kernel;
@@ -24,7 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Arguments),
-    Explore(explore::Arguments),
+    Explore(Box<explore::Arguments>),
     /// Failures seen in the field.
     #[command(subcommand)]
     Field(field::FieldCommand),
@@ -40,7 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
-        Command::Explore(arguments) => explore::run(arguments),
+        Command::Explore(arguments) => explore::run(*arguments),
         Command::Field(command) => field::run(command),
         Command::Kernel(command) => kernel::run(command),
         Command::Msg(arguments) => msg::run(arguments),
