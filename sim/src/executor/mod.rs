@@ -324,7 +324,10 @@ impl Executor {
         let (slots, paused) = (&state.slots, &mut state.paused);
         state.ready.retain(|thread| {
             let slot = &slots[thread.slot as usize];
-            let known = slot.thread.as_ref().filter(|_| slot.generation == thread.generation);
+            let known = slot
+                .thread
+                .as_ref()
+                .filter(|_| slot.generation == thread.generation);
             let stays = known.is_none_or(|known| known.group != group);
             if !stays {
                 paused.push((group, *thread));

@@ -3,10 +3,11 @@
 //! answered with 0, byte for byte, once, and in order with those about the same object.
 //!
 //! Messages that were on their way when a link broke, a relay ended or a node went down may be
-//! lost; that is no finding.
+//! lost; that is no finding. Those for a node that stands still (an injected fault) arrive late.
 
 use super::describe::{describe, seconds};
 use super::{Finding, Found, Kind, Watcher};
+use crate::world::faults;
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub(super) struct Order {
     directions: BTreeMap<NodeId, Direction>,
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
+    /// Until when nodes stand still.
+    still: BTreeMap<NodeId, Time>,
 }
 
 impl Order {
@@ -196,6 +199,12 @@ impl Watcher for Order {
                 self.upcall_done(record, node, call, outcome == Ok(0));
             }
             Event::Post { post, .. } => self.post(record, node, post, found),
+            Event::Fault(text) => {
+                if let Some(pause) = faults::pause_of(text) {
+                    let still = self.still.entry(node).or_default();
+                    *still = (*still).max(record.time + pause);
+                }
+            }
             Event::PostDone { post, .. } => {
                 let direction = self.directions.entry(node ^ 1).or_default();
                 direction.posting.remove(&post);
@@ -227,8 +236,12 @@ impl Watcher for Order {
             if !direction.posting.is_empty() {
                 continue; // They wait for a post that does not come back, which is told elsewhere.
             }
+            // Messages wait while one of the nodes stands still.
+            let still = |node| self.still.get(&node).copied().unwrap_or_default();
+            let still = still(node).max(still(node ^ 1));
             let lost = direction.pending.iter().filter(|sent| {
-                sent.answered.is_some() && !sent.excused && now - sent.time >= PATIENCE
+                let since = sent.time.max(still);
+                sent.answered.is_some() && !sent.excused && now.saturating_since(since) >= PATIENCE
             });
             for sent in lost.take(MOST_TOLD) {
                 let text = format!(
@@ -316,6 +329,20 @@ mod tests {
               node 0 had answered with 0 at 0.000 s, though the link stood"
             ]
         );
+    }
+
+    #[test]
+    fn a_message_for_a_node_that_stands_still_may_come_late() {
+        let mut bench = bench();
+        bench.event(1, Event::Fault("pause: for 30000 ms"));
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        bench.wait(39_999);
+        assert!(bench.finish().is_empty());
+        let mut bench = self::bench();
+        bench.event(1, Event::Fault("pause: for 30000 ms"));
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        bench.wait(40_000);
+        assert_eq!(bench.finish().len(), 1);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! Door calls that fail while the relay is there to answer them.
 //!
 //! A call that fails because the relay has ended is no finding, nor is EAGAIN that the kernel
-//! tries again. Messages that can be sent again (about LUs and sessions) are judged at the end.
+//! tries again, nor a call that an injected fault has hit. Messages that can be sent again (about LUs and sessions) are judged at the end.
 //! Registrations of ports are left to the watcher of ports.
 
 use super::text::message_name;
 use super::{Finding, Found, Kind, Watcher};
 use crate::kernel::stmf::ATTEMPTS;
+use crate::world::faults;
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use stmf_proxy::message::{MessageType, peek};
@@ -22,6 +23,8 @@ struct Call {
     name: String,
     bytes: usize,
     attempt: u8,
+    /// A fault that was injected has hit it.
+    injected: bool,
 }
 
 #[derive(Default)]
@@ -60,8 +63,15 @@ impl Watcher for Upcalls {
                     name,
                     bytes: record.original_length(),
                     attempt,
+                    injected: false,
                 };
                 self.calls.insert((node, call), call_now);
+            }
+            Event::Fault(text) => {
+                let call = faults::failed_call(text).unwrap_or(0);
+                if let Some(call) = self.calls.get_mut(&(node, call)) {
+                    call.injected = true;
+                }
             }
             Event::UpcallDone { call, outcome } => {
                 if let Some(call) = self.calls.remove(&(node, call)) {
@@ -97,7 +107,7 @@ impl Upcalls {
         // An attempt whose number is not known is a call of a real kernel, which goes on by
         // itself where that makes sense.
         let again = errno == Errno::EAGAIN && u32::from(call.attempt) < ATTEMPTS;
-        if again || self.without_relay.contains(&node) {
+        if again || call.injected || self.without_relay.contains(&node) {
             return;
         }
         let why = match errno {
@@ -169,6 +179,20 @@ mod tests {
             text.contains("E2BIG (7)") && text.contains("stack"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_fault_has_hit_is_nothing() {
+        let data = data();
+        let mut events = vec![
+            (1, call(&data, 7, 1)),
+            (1, Event::Fault("door-e2big: call 7, E2BIG (7)")),
+            (1, done(7, Err(Errno::E2BIG))),
+        ];
+        assert!(findings(Upcalls::default(), &events).is_empty());
+        // The next one was not hit.
+        events.extend([(1, call(&data, 8, 1)), (1, done(8, Err(Errno::E2BIG)))]);
+        assert_eq!(findings(Upcalls::default(), &events).len(), 1);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub const LINK_JITTER: &str = "link-jitter";
 pub const LINK_BANDWIDTH: &str = "link-bandwidth";
 /// What is sent at once arrives in other pieces than usual.
 pub const LINK_PIECES: &str = "link-pieces";
+/// All threads that serve the door are busy: calls wait.
+pub const DOOR_NO_THREAD: &str = "door-no-thread";
 
 const fn fault(name: &'static str, about: &'static str) -> Fault {
     Fault { name, about }
@@ -59,31 +61,73 @@ pub const FAULTS: &[Fault] = &[
     fault(SERVICE_DISABLED, "the service stmf is switched off"),
     fault(SERVICE_ENABLED, "the service stmf is on again"),
     fault(LINK_BROKEN, "connections break, and both ends hear of it"),
-    fault(LINK_HALF_OPEN, "connections break, and one end does not hear of it"),
+    fault(
+        LINK_HALF_OPEN,
+        "connections break, and one end does not hear of it",
+    ),
     fault(LINK_HELD, "what travels one way is held up"),
     fault(LINK_DAMAGE, "a bit of what is sent is turned over"),
     fault(LINK_SLOW_READER, "what arrives is taken in slowly"),
     fault(LINK_LATENCY, "bytes travel for another time than usual"),
-    fault(LINK_JITTER, "the times for which bytes travel differ by another amount"),
+    fault(
+        LINK_JITTER,
+        "the times for which bytes travel differ by another amount",
+    ),
     fault(LINK_BANDWIDTH, "the bandwidth is another one"),
-    fault(LINK_PIECES, "what is sent at once arrives in other pieces than usual"),
+    fault(
+        LINK_PIECES,
+        "what is sent at once arrives in other pieces than usual",
+    ),
     fault("door-eagain", "a door call fails with EAGAIN"),
     fault("door-eintr", "a door call fails with EINTR"),
     fault("door-e2big", "a door call fails with E2BIG"),
-    fault("door-ebadf", "a door call fails with EBADF, as for a door that was revoked"),
+    fault(
+        "door-ebadf",
+        "a door call fails with EBADF, as for a door that was revoked",
+    ),
     fault("door-errno", "a door call fails with some other errno"),
-    fault("door-result", "a door call is answered with something else than 0; the message is lost"),
-    fault("door-no-thread", "all threads that serve the door are busy: calls wait"),
-    fault("post-failed", "a post fails, and its message reaches nobody"),
-    fault("memory-ioctl-buffer", "no memory for a message that is posted: ENOMEM"),
-    fault("memory-proxy-port", "no memory for a proxy port: its registration is refused"),
-    fault("memory-session", "no memory for a session of a proxy port: the command is refused"),
-    fault("memory-proxy-task", "no memory for a task of the peer: the command is dropped silently"),
-    fault("memory-stmf-task", "no memory for the task of stmf: the command is dropped silently"),
-    fault("slow-registration", "the registration of a proxy port takes long"),
+    fault(
+        "door-result",
+        "a door call is answered with something else than 0; the message is lost",
+    ),
+    fault(
+        DOOR_NO_THREAD,
+        "all threads that serve the door are busy: calls wait",
+    ),
+    fault(
+        "post-failed",
+        "a post fails, and its message reaches nobody",
+    ),
+    fault(
+        "memory-ioctl-buffer",
+        "no memory for a message that is posted: ENOMEM",
+    ),
+    fault(
+        "memory-proxy-port",
+        "no memory for a proxy port: its registration is refused",
+    ),
+    fault(
+        "memory-session",
+        "no memory for a session of a proxy port: the command is refused",
+    ),
+    fault(
+        "memory-proxy-task",
+        "no memory for a task of the peer: the command is dropped silently",
+    ),
+    fault(
+        "memory-stmf-task",
+        "no memory for the task of stmf: the command is dropped silently",
+    ),
+    fault(
+        "slow-registration",
+        "the registration of a proxy port takes long",
+    ),
     fault("disk-slow", "an access to a disk takes long"),
     fault("disk-read-error", "an access to a disk fails with 03/11/00"),
-    fault("disk-write-error", "an access to a disk fails with 03/0C/00"),
+    fault(
+        "disk-write-error",
+        "an access to a disk fails with 03/0C/00",
+    ),
 ];
 
 /// The name in the text of an event.
@@ -98,6 +142,12 @@ pub fn number(text: &str, word: &str) -> Option<u64> {
     let mut words = detail.split([' ', ',']);
     words.find(|found| *found == word)?;
     words.next()?.parse().ok()
+}
+
+/// The call that this fault has fail, if it is such a fault: one that only has it wait is none.
+pub(crate) fn failed_call(text: &str) -> Option<u64> {
+    let waits = name(text) == DOOR_NO_THREAD;
+    number(text, "call").filter(|_| !waits)
 }
 
 /// For how long a node stands still, if this is the text of [`PAUSE`].
@@ -127,10 +177,9 @@ mod tests {
         assert_eq!(number(text, "call"), None);
         assert_eq!(name("relay-killed"), "relay-killed");
         assert_eq!(number("relay-killed", "post"), None);
-        assert_eq!(
-            pause_of("pause: for 3000 ms"),
-            Some(Duration::from_secs(3))
-        );
+        assert_eq!(pause_of("pause: for 3000 ms"), Some(Duration::from_secs(3)));
+        assert_eq!(failed_call("door-eintr: call 3, EINTR (4)"), Some(3));
+        assert_eq!(failed_call("door-no-thread: call 3, 20 ms"), None);
         assert_eq!(pause_of("post-failed: for 3000 ms"), None);
     }
 
@@ -149,7 +198,16 @@ mod tests {
             errno(Errno::E2BIG),
             errno(Errno::EBADF),
             errno(Errno::ENOBUFS),
-            DoorFault::Result { result: 1, times: 1 }.name(),
+            DoorFault::NoThread {
+                delay: Duration::ZERO,
+                times: 1,
+            }
+            .name(),
+            DoorFault::Result {
+                result: 1,
+                times: 1,
+            }
+            .name(),
             FaultKind::Read.name(),
             FaultKind::Write.name(),
             FaultKind::Slow(Duration::ZERO).name(),

@@ -240,7 +240,8 @@ impl Network {
         let _running = self.operation(|| Operation::HalfOpen { hears, other });
         let connections = self.0.between(hears, other);
         if !connections.is_empty() {
-            self.0.tell_fault(hears, faults::LINK_HALF_OPEN, hears, other);
+            self.0
+                .tell_fault(hears, faults::LINK_HALF_OPEN, hears, other);
         }
         for number in connections {
             let side = usize::from(self.0.wires.borrow()[&number].sides[0].node != hears);

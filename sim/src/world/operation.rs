@@ -12,10 +12,10 @@
 use super::network::NetworkConfig;
 use super::trace::{InitiatorId, NodeId, Sink};
 use crate::executor::Choices;
-use crate::kernel::{KernelConfig, KernelFault};
-use crate::world::DiskFault;
 use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::Content;
+use crate::kernel::{KernelConfig, KernelFault};
+use crate::world::DiskFault;
 use crate::world::choices::Choice;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;

@@ -132,8 +132,8 @@ impl Pppt<'_> {
         if let Some(delay) = self.0.slow_registration() {
             self.0.executor().sleep(delay).await;
         }
-        let refused = self.0.defects().refuse_proxy_ports
-            || self.0.allocation_fails(Allocation::ProxyPort);
+        let refused =
+            self.0.defects().refuse_proxy_ports || self.0.allocation_fails(Allocation::ProxyPort);
         if !refused
             && self
                 .create_target(&message.port_id, message.relative_port_id)

@@ -6,10 +6,10 @@ use super::Pppt;
 use super::counters::count;
 use super::session::ProxySession;
 use super::target::{Target, TargetEvent};
-use crate::kernel::{Allocation, Kernel};
 use crate::kernel::stmf::types::{
     AbortOutcome, Command, DataBuffer, Pending, PortCommand, PortProvider, Task,
 };
+use crate::kernel::{Allocation, Kernel};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Ordering;
 use std::rc::{Rc, Weak};

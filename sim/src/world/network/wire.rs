@@ -2,8 +2,8 @@
 //! What the network keeps, and its thread.
 
 use super::{Accept, Address, Connection, End, Endpoint, NetworkConfig};
-use crate::world::faults;
 use crate::executor::{ChoiceKind, Executor, GroupId, ThreadId, Wait};
+use crate::world::faults;
 use crate::world::trace::{ConnectionNumber, Event, NodeId, Trace};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -180,7 +180,10 @@ impl Inner {
         let changed = [
             (new.latency != old.latency, faults::LINK_LATENCY),
             (new.jitter != old.jitter, faults::LINK_JITTER),
-            (new.bytes_per_second != old.bytes_per_second, faults::LINK_BANDWIDTH),
+            (
+                new.bytes_per_second != old.bytes_per_second,
+                faults::LINK_BANDWIDTH,
+            ),
             (pieces(new) != pieces(old), faults::LINK_PIECES),
         ];
         let changed = changed.into_iter().filter(|(changed, _)| *changed);
@@ -468,7 +471,11 @@ impl Inner {
     }
 
     fn is_held(&self, from: NodeId, to: NodeId) -> bool {
-        let told = self.held.borrow_mut().get_mut(&(from, to)).map(|told| std::mem::replace(told, true));
+        let told = self
+            .held
+            .borrow_mut()
+            .get_mut(&(from, to))
+            .map(|told| std::mem::replace(told, true));
         if told == Some(false) {
             self.tell_fault(from, faults::LINK_HELD, from, to);
         }
