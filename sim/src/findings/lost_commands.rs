@@ -4,9 +4,11 @@
 //! SCSI leaves much room: a command may be aborted by a reset, the end of its session or a LU that
 //! moves, and a command that is under way when the link breaks or a node goes down is lost. None
 //! of that is a finding, nor is one that ends late. What is left had both nodes, both relays and
-//! the link all the time, and nobody ended it.
+//! the link all the time, and nobody ended it. What an injected fault has hit is excused, and
+//! nothing else (`lost_commands/faults.rs`).
 
 mod command;
+mod faults;
 
 use super::describe::describe;
 use super::proxied::Proxied;
@@ -14,6 +16,7 @@ use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::scsi::opcode;
 use crate::world::trace::{Event, InitiatorId, NodeId, Record};
 use command::{Command, Link, Step, Trail};
+use faults::Faults;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stmf_proxy::message::{Body, MessageType, Subject};
@@ -48,6 +51,7 @@ pub(super) struct LostCommands {
     links: BTreeMap<NodeId, Link>,
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
+    faults: Faults,
 }
 
 impl LostCommands {
@@ -89,6 +93,7 @@ impl LostCommands {
     /// The kernel of `node` is gone, with all that it knew.
     fn node_gone(&mut self, node: NodeId) {
         self.disturb(node);
+        self.faults.node_gone(node);
         self.proxied.entry(node).or_default().forget();
         let of_node = |(_, command): (&u64, &Command)| command.node == node;
         let numbers: Vec<u64> = self
@@ -153,6 +158,7 @@ impl LostCommands {
         if peek.is_some_and(|seen| seen.message_type == MessageType::ScsiCommand) {
             self.proxied_command(node, record);
         }
+        self.faults.called(node, call, record);
         let Some((number, message_type)) = self.about(node, true, record) else {
             return;
         };
@@ -170,12 +176,13 @@ impl LostCommands {
     }
 
     fn upcall_done(&mut self, node: NodeId, call: u64, outcome: Result<u32, i32>, now: Time) {
+        let injected = self.faults.call_done(node, call, outcome);
         let Some(number) = self.calls.remove(&(node, call)) else {
             return;
         };
         // A relay without a link has to refuse.
         let no_link = outcome == Ok(UpcallRefusal::LinkDown.errno());
-        let excused = no_link || !self.link(node).has_settled(now);
+        let excused = no_link || injected || !self.link(node).has_settled(now);
         let Some(command) = self.commands.get_mut(&number) else {
             return;
         };
@@ -197,6 +204,7 @@ impl LostCommands {
     fn post(&mut self, record: &Seen<'_>, node: NodeId, post: u64) {
         let proxied = self.proxied.entry(node).or_default();
         let refused = proxied.given(record);
+        let refuses = self.faults.posted(node, post, record);
         let Some((number, message_type)) = self.about(node, false, record) else {
             return;
         };
@@ -206,6 +214,7 @@ impl LostCommands {
         if let Some(command) = self.commands.get_mut(&number) {
             if message_type == MessageType::ScsiCommand {
                 command.refused = refused;
+                command.excused |= refuses;
             }
             command.trail = Some(Trail {
                 from: node ^ 1,
@@ -216,7 +225,20 @@ impl LostCommands {
         }
     }
 
+    /// An injected fault hits something.
+    fn fault(&mut self, record: &Record<'_>, node: NodeId, text: &str) {
+        if self.faults.hit(record.time, node, text) {
+            self.disturb(node);
+        }
+        let post = crate::world::faults::number(text, "post");
+        let number = post.and_then(|post| self.posts.get(&(node, post)));
+        if let Some(command) = number.and_then(|number| self.commands.get_mut(number)) {
+            command.excused = true;
+        }
+    }
+
     fn post_done(&mut self, node: NodeId, post: u64) {
+        self.faults.post_done(node, post);
         let number = self.posts.remove(&(node, post));
         let command = number.and_then(|number| self.commands.get_mut(&number));
         if let Some(trail) = command.and_then(|command| command.trail.as_mut())
@@ -260,7 +282,8 @@ impl LostCommands {
                 trail: None,
                 refused: None,
                 // Its relay may take a while to notice.
-                excused: self.down.contains(&(node ^ 1)),
+                excused: self.down.contains(&(node ^ 1))
+                    || self.faults.excuses_all(node, record.time),
             },
         );
     }
@@ -341,6 +364,7 @@ impl Watcher for LostCommands {
             Event::UpcallDone { call, outcome } => self.upcall_done(node, call, outcome, now),
             Event::Post { post, .. } => self.post(record, node, post),
             Event::PostDone { post, .. } => self.post_done(node, post),
+            Event::Fault(text) => self.fault(record, node, text),
             Event::RelayLog(line) => self.proxied.entry(node).or_default().relay_log(line),
             // Whoever ends a connection is not told that it has ended; the next one tells.
             Event::Connect { .. } => self.disturb(node),

@@ -4,10 +4,12 @@
 //!
 //! Messages that were on their way when a link broke, a relay ended or a node went down may be
 //! lost; that is no finding. But once one of a later link has been posted, none of an earlier link
-//! may be: it is stale. (After an orderly goodbye what came before it is still posted.)
+//! may be: it is stale. (After an orderly goodbye what came before it is still posted.) Those for a
+//! node that stands still (an injected fault) arrive late.
 
 use super::describe::{Summary, describe, seconds};
 use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::world::faults;
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -88,6 +90,8 @@ pub(super) struct Order {
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
     ends: BTreeMap<NodeId, Ends>,
+    /// Until when nodes stand still.
+    still: BTreeMap<NodeId, Time>,
 }
 
 impl Order {
@@ -271,6 +275,12 @@ impl Watcher for Order {
                 self.upcall_done(record, node, call, outcome == Ok(0));
             }
             Event::Post { post, .. } => self.post(record, node, post, found),
+            Event::Fault(text) => {
+                if let Some(pause) = faults::pause_of(text) {
+                    let still = self.still.entry(node).or_default();
+                    *still = (*still).max(record.time + pause);
+                }
+            }
             Event::PostDone { post, .. } => {
                 let direction = self.directions.entry(node ^ 1).or_default();
                 direction.posting.remove(&post);
@@ -305,8 +315,12 @@ impl Watcher for Order {
             if !direction.posting.is_empty() {
                 continue; // They wait for a post that does not come back, which is told elsewhere.
             }
+            // Messages wait while one of the nodes stands still.
+            let still = |node| self.still.get(&node).copied().unwrap_or_default();
+            let still = still(node).max(still(node ^ 1));
             let lost = direction.pending.iter().filter(|sent| {
-                sent.answered.is_some() && !sent.excused && now - sent.time >= PATIENCE
+                let since = sent.time.max(still);
+                sent.answered.is_some() && !sent.excused && now.saturating_since(since) >= PATIENCE
             });
             for sent in lost.take(MOST_TOLD) {
                 let text = format!(
@@ -445,6 +459,20 @@ mod tests {
         new_link(&mut bench, false);
         bench.carry(0, &register_port(1, "wwn.21"));
         assert!(bench.finish().is_empty());
+    }
+
+    #[test]
+    fn a_message_for_a_node_that_stands_still_may_come_late() {
+        let mut bench = bench();
+        bench.event(1, Event::Fault("pause: for 30000 ms"));
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        bench.wait(39_999);
+        assert!(bench.finish().is_empty());
+        let mut bench = self::bench();
+        bench.event(1, Event::Fault("pause: for 30000 ms"));
+        bench.send(0, &command(5, 1, "wwn.21", 9), 0);
+        bench.wait(40_000);
+        assert_eq!(bench.finish().len(), 1);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Ports that the peer does not know though it should, and ports that it has refused though they
-//! count as registered.
+//! count as registered. What an injected fault has taken away is no finding.
 
 use super::text::{peer, port_name};
 use super::{END, Finding, Found, Kind, Seen, Watcher};
+use crate::kernel::faults::Allocation;
 use crate::kernel::pppt::PORT_REFUSED;
+use crate::world::faults;
 use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use stmf_proxy::message::{Body, MessageType, Subject};
@@ -29,6 +31,8 @@ struct Side {
     connections: BTreeSet<u32>,
     /// Registrations in the door, by call.
     calls: BTreeMap<u64, (Vec<u8>, u8)>,
+    /// The call that an injected fault has hit.
+    hit: Option<u64>,
     /// Ports whose last registration did not go out.
     failed: BTreeMap<Vec<u8>, (Time, Failure)>,
     /// Registrations of the peer's ports that are being posted here, by post.
@@ -74,6 +78,7 @@ impl Watcher for Ports {
             } => side.alua = enabled,
             Event::Upcall { call, attempt, .. } => side.called(call, attempt, record),
             Event::UpcallDone { call, outcome } => side.call_done(record.time, call, outcome),
+            Event::Fault(text) => side.hit(text),
             Event::PortRemoved { port } => {
                 side.failed.remove(port);
             }
@@ -155,7 +160,14 @@ impl Side {
         let Some((port, attempt)) = self.calls.remove(&call) else {
             return;
         };
+        // That EAGAIN is not tried again after the third attempt is a mistake of the kernel all the
+        // same, and the port is missed.
+        let injected = self.hit.take() == Some(call) && outcome != Err(Errno::EAGAIN.number());
         let failure = match outcome {
+            _ if injected => {
+                self.failed.remove(&port);
+                return;
+            }
             Ok(0) => {
                 self.failed.remove(&port);
                 return;
@@ -165,6 +177,16 @@ impl Side {
         };
         if self.failed.len() < MOST_KEPT {
             self.failed.insert(port, (time, failure));
+        }
+    }
+
+    /// An injected fault has hit a call, or has had a registration refused.
+    fn hit(&mut self, text: &str) {
+        self.hit = faults::failed_call(text).or(self.hit);
+        if faults::name(text) == Allocation::ProxyPort.fault_name()
+            && let Some(post) = faults::number(text, "post")
+        {
+            self.posts.remove(&post);
         }
     }
 
@@ -294,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_that_a_fault_loses_is_not_missed() {
+        let register = register();
+        let mut events = linked();
+        let [upcall, done] = call(&register, Ok(134));
+        let fault = (0, Event::Fault("door-result: call 1, result 134"));
+        events.extend([upcall, fault, done, (0, ON)]);
+        assert!(findings(Ports::default(), &events).is_empty());
+        events.extend(call(&register, Ok(134)));
+        only(Ports::default(), &events);
+    }
+
+    #[test]
     fn without_a_link_no_port_is_missed() {
         let register = register();
         let mut events = linked();
@@ -318,6 +352,9 @@ mod tests {
             text.contains("port wwn.1 of node 0 counts as registered"),
             "{text}"
         );
+        let fault = Event::Fault("memory-proxy-port: post 9");
+        let short = [events[0], (1, fault), events[1], events[2]];
+        assert!(findings(Ports::default(), &short).is_empty());
         let taken = [events[0], events[2]];
         assert!(findings(Ports::default(), &taken).is_empty());
     }

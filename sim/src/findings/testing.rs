@@ -161,6 +161,17 @@ impl<W: Watcher> Bench<W> {
         self.event(node, Event::Post { post, message });
     }
 
+    /// The last post comes back.
+    pub(super) fn post_ends(&mut self, node: NodeId) {
+        let (post, outcome) = (self.calls, Ok(()));
+        self.event(node, Event::PostDone { post, outcome });
+    }
+
+    /// The number of the last call or post.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls
+    }
+
     pub(super) fn post(&mut self, node: NodeId, message: &[u8]) {
         self.post_begins(node, message);
         let (post, outcome) = (self.calls, Ok(()));

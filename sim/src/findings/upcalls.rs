@@ -2,13 +2,15 @@
 //! Door calls that fail while the relay is there to answer them.
 //!
 //! A call that fails because the relay has ended is no finding, nor is EAGAIN that the kernel
-//! tries again. Messages that can be sent again (about LUs and sessions) are judged at the end.
+//! tries again, nor a call that an injected fault has hit. Messages that can be sent again (about
+//! LUs and sessions) are judged at the end.
 //! Registrations of ports are left to the watcher of ports.
 
 use super::describe::{Summary, describe};
 use super::text::message_name;
 use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::kernel::stmf::ATTEMPTS;
+use crate::world::faults;
 use crate::world::trace::{Event, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use stmf_proxy::message::MessageType;
@@ -22,6 +24,8 @@ struct Call {
     message: Summary,
     bytes: usize,
     attempt: u8,
+    /// A fault that was injected has hit it.
+    injected: bool,
 }
 
 #[derive(Default)]
@@ -30,8 +34,6 @@ pub(super) struct Upcalls {
     /// Nodes whose relay has ended, and none has answered a call since: the kernel goes on
     /// calling the door of the old one until it has closed its handle.
     without_relay: BTreeSet<NodeId>,
-    /// Calls that were made to fail, and have not ended yet.
-    injected: BTreeMap<NodeId, u64>,
     /// What may be made up for yet, by the message that was not sent.
     pending: BTreeMap<(NodeId, String), Finding>,
 }
@@ -43,12 +45,8 @@ impl Watcher for Upcalls {
             Event::RelayEnded => {
                 self.without_relay.insert(node);
             }
-            Event::Fault(text) if text.starts_with("door-e") => {
-                *self.injected.entry(node).or_default() += 1;
-            }
             Event::Boot { .. } | Event::PowerOff | Event::Panic { .. } => {
                 self.without_relay.remove(&node);
-                self.injected.remove(&node);
                 self.calls.retain(|(of, _), _| *of != node);
                 self.pending.retain(|(of, _), _| *of != node);
             }
@@ -57,8 +55,15 @@ impl Watcher for Upcalls {
                     message: describe(record),
                     bytes: record.original_length(),
                     attempt,
+                    injected: false,
                 };
                 self.calls.insert((node, call), call_now);
+            }
+            Event::Fault(text) => {
+                let call = faults::failed_call(text).unwrap_or(0);
+                if let Some(call) = self.calls.get_mut(&(node, call)) {
+                    call.injected = true;
+                }
             }
             Event::UpcallDone { call, outcome } => {
                 if let Some(call) = self.calls.remove(&(node, call)) {
@@ -95,12 +100,8 @@ impl Upcalls {
         };
         // An attempt whose number is not known is a call of a real kernel, which goes on by
         // itself where that makes sense.
-        if let Some(injected) = self.injected.get_mut(&node).filter(|count| **count > 0) {
-            *injected -= 1;
-            return;
-        }
         let again = errno == Errno::EAGAIN && u32::from(call.attempt) < ATTEMPTS;
-        if again || self.without_relay.contains(&node) {
+        if again || call.injected || self.without_relay.contains(&node) {
             return;
         }
         let why = match errno {
@@ -173,6 +174,20 @@ mod tests {
             text.contains("E2BIG (7)") && text.contains("stack"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_fault_has_hit_is_nothing() {
+        let data = data();
+        let mut events = vec![
+            (1, call(&data, 7, 1)),
+            (1, Event::Fault("door-e2big: call 7, E2BIG (7)")),
+            (1, done(7, Err(Errno::E2BIG))),
+        ];
+        assert!(findings(Upcalls::default(), &events).is_empty());
+        // The next one was not hit.
+        events.extend([(1, call(&data, 8, 1)), (1, done(8, Err(Errno::E2BIG)))]);
+        assert_eq!(findings(Upcalls::default(), &events).len(), 1);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub const LINK_JITTER: &str = "link-jitter";
 pub const LINK_BANDWIDTH: &str = "link-bandwidth";
 /// What is sent at once arrives in other pieces than usual.
 pub const LINK_PIECES: &str = "link-pieces";
+/// All threads that serve the door are busy: calls wait.
+pub const DOOR_NO_THREAD: &str = "door-no-thread";
 
 const fn fault(name: &'static str, about: &'static str) -> Fault {
     Fault { name, about }
@@ -89,7 +91,7 @@ pub const FAULTS: &[Fault] = &[
         "a door call is answered with something else than 0; the message is lost",
     ),
     fault(
-        "door-no-thread",
+        DOOR_NO_THREAD,
         "all threads that serve the door are busy: calls wait",
     ),
     fault(
@@ -142,6 +144,12 @@ pub fn number(text: &str, word: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
+/// The call that this fault has fail, if it is such a fault: one that only has it wait is none.
+pub(crate) fn failed_call(text: &str) -> Option<u64> {
+    let waits = name(text) == DOOR_NO_THREAD;
+    number(text, "call").filter(|_| !waits)
+}
+
 /// For how long a node stands still, if this is the text of [`PAUSE`].
 pub(crate) fn pause_of(text: &str) -> Option<Duration> {
     let milliseconds = (name(text) == PAUSE).then(|| number(text, "for"))??;
@@ -170,6 +178,8 @@ mod tests {
         assert_eq!(name("relay-killed"), "relay-killed");
         assert_eq!(number("relay-killed", "post"), None);
         assert_eq!(pause_of("pause: for 3000 ms"), Some(Duration::from_secs(3)));
+        assert_eq!(failed_call("door-eintr: call 3, EINTR (4)"), Some(3));
+        assert_eq!(failed_call("door-no-thread: call 3, 20 ms"), None);
         assert_eq!(pause_of("post-failed: for 3000 ms"), None);
     }
 
@@ -188,6 +198,11 @@ mod tests {
             errno(Errno::E2BIG),
             errno(Errno::EBADF),
             errno(Errno::ENOBUFS),
+            DoorFault::NoThread {
+                delay: Duration::ZERO,
+                times: 1,
+            }
+            .name(),
             DoorFault::Result {
                 result: 1,
                 times: 1,

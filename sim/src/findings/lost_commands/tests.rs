@@ -188,3 +188,67 @@ fn what_is_aborted_comes_late_or_goes_down_with_its_node_is_no_finding() {
     bench.wait(100_000);
     assert!(bench.finish().is_empty());
 }
+
+#[test]
+fn what_a_fault_has_hit_is_excused_and_nothing_else() {
+    for (fault, found) in [
+        ("post-failed: post {}, ENOMEM (12)", 1),
+        ("memory-stmf-task: post {}", 1),
+        ("post-failed: post 1000, ENOMEM (12)", 2),
+    ] {
+        let mut bench = bench();
+        begin(&mut bench, 1, 7);
+        bench.send(0, &command(5, 7, "wwn.21", 9), 0);
+        bench.post_begins(1, &command(5, 7, "wwn.21", 9));
+        let fault = fault.replace("{}", &bench.calls().to_string());
+        bench.event(1, Event::Fault(&fault));
+        bench.post_ends(1);
+        begin(&mut bench, 2, 7);
+        bench.carry(0, &command(6, 7, "wwn.21", 9));
+        bench.wait(100_000);
+        for tag in [1, 2] {
+            bench.event(0, Event::TimedOut { initiator: 0, tag });
+        }
+        assert_eq!(bench.finish().len(), found, "{fault}");
+    }
+}
+
+#[test]
+fn commands_to_a_port_whose_registration_a_fault_has_lost_are_excused() {
+    for heals in [false, true] {
+        let mut bench = bench();
+        bench.send(0, &register_port(2, "wwn.22"), 0);
+        bench.post_begins(1, &register_port(2, "wwn.22"));
+        let fault = format!("memory-proxy-port: post {}", bench.calls());
+        bench.event(1, Event::Fault(&fault));
+        bench.post_ends(1);
+        if heals {
+            bench.carry(0, &register_port(3, "wwn.22"));
+        }
+        begin(&mut bench, 1, 7);
+        bench.carry(0, &command(5, 7, "wwn.22", 9));
+        time_out(&mut bench, 1);
+        assert_eq!(bench.finish().len(), usize::from(heals));
+    }
+}
+
+#[test]
+fn while_the_service_is_off_or_a_node_stands_still_commands_are_excused() {
+    for fault in ["service-disabled", "pause: for 5000 ms"] {
+        let mut bench = bench();
+        bench.event(1, Event::Fault(fault));
+        begin(&mut bench, 1, 7);
+        bench.carry(0, &command(5, 7, "wwn.21", 9));
+        bench.wait(6_000);
+        bench.event(1, Event::Fault("service-enabled"));
+        begin(&mut bench, 2, 7);
+        bench.carry(0, &command(6, 7, "wwn.21", 9));
+        bench.wait(100_000);
+        for tag in [1, 2] {
+            bench.event(0, Event::TimedOut { initiator: 0, tag });
+        }
+        let found = bench.finish();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("tag 2"), "{found:?}");
+    }
+}

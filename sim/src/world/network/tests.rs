@@ -93,6 +93,16 @@ impl Setting {
         setting
     }
 
+    /// A node stands still for some milliseconds from now on.
+    fn freeze_for_a_while(&self, node: NodeId) {
+        self.network.freeze(node);
+        let (frozen, handle) = (self.network.clone(), self.executor.clone());
+        self.executor.spawn(self.client_group, "thaw", async move {
+            handle.sleep(Duration::from_millis(3)).await;
+            frozen.thaw(node);
+        });
+    }
+
     fn run(&self, seconds: u64) {
         self.executor
             .run_until(self.executor.now() + Duration::from_secs(seconds));
@@ -104,11 +114,18 @@ proptest! {
     #[test]
     fn streams_are_reliable(
         seed: u64,
+        largest_piece in proptest::option::of(1..50u32),
+        slow_reader in proptest::option::of(1_000..5_000u64),
         to_server in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20),
         to_client in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20),
     ) {
-        let config = NetworkConfig { cut: Ratio::new(1, 2), ..NetworkConfig::default() };
+        let config = NetworkConfig {
+            cut: Ratio::new(1, 2),
+            largest_piece,
+            ..NetworkConfig::default()
+        };
         let setting = Setting::standing(seed, config);
+        setting.freeze_for_a_while(0);
         for piece in &to_server {
             setting.client.connection().send(Bytes::copy_from_slice(piece));
         }
@@ -121,11 +138,15 @@ proptest! {
         prop_assert_eq!(setting.client.heard(), ["Closed"]);
         prop_assert_eq!(setting.network.connections(), 0);
 
-        let setting = Setting::standing(seed, NetworkConfig::default());
+        let config = NetworkConfig { largest_piece, ..NetworkConfig::default() };
+        let setting = Setting::standing(seed, config);
+        setting.network.slow_reader(0, 1, slow_reader);
         for piece in &to_server {
             setting.client.connection().send(Bytes::copy_from_slice(piece));
         }
-        setting.run(1);
+        setting.freeze_for_a_while(0);
+        setting.freeze_for_a_while(1);
+        setting.run(2);
         prop_assert_eq!(setting.client.taken.get(), to_server.concat().len());
         prop_assert_eq!(setting.server.bytes.take(), to_server.concat());
     }
