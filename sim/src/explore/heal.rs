@@ -8,8 +8,7 @@
 use super::act::{Act, Scsi};
 use super::scenario::Scenario;
 use super::stage::Stage;
-use crate::findings::DEMAND;
-use crate::kernel::doors::DoorFault;
+use crate::findings::{DEMAND, SETTLED};
 use crate::kernel::sbd::AccessState;
 use crate::scsi::SenseKey;
 use crate::scsi::reservation::{OutAction, ReservationType};
@@ -30,6 +29,9 @@ const SETTLE: Duration = Duration::from_secs(90);
 /// How long a host tries before it says that something does not work.
 const FOR_COMMAND: Duration = Duration::from_secs(60);
 
+/// After that relays have tried to connect again, however long the trouble was.
+const FOR_LINK: Duration = Duration::from_secs(40);
+
 /// How often an operator looks after the relays.
 const RESTARTS: u32 = 5;
 
@@ -37,8 +39,7 @@ const RESTARTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether acts leave something behind that no relay can mend: registrations that the peer has
-/// refused, or an ALUA state that was set by hand. (Those that could not be sent the kernels of a
-/// scenario send again: repairs.register-again.)
+/// refused, or whose answer was lost, or an ALUA state that was set by hand.
 fn needs_registration(scenario: &Scenario) -> bool {
     scenario.acts.iter().any(|timed| {
         matches!(
@@ -46,10 +47,7 @@ fn needs_registration(scenario: &Scenario) -> bool {
             Act::SetAlua { .. }
                 | Act::KernelFault { .. }
                 | Act::RemoveLu { .. }
-                | Act::DoorFault {
-                    fault: DoorFault::Result { .. },
-                    ..
-                }
+                | Act::DoorFault { .. }
         )
     })
 }
@@ -92,6 +90,8 @@ impl Stage {
                 self.start_relay(node);
             }
         }
+        world.sleep(FOR_LINK).await;
+        world.step(SETTLED);
         // An operator would switch ALUA on again; for the relays that is a new link.
         if needs_registration(&self.scenario) {
             network.break_connections(0, 1);
@@ -101,6 +101,7 @@ impl Stage {
             let _ = node.wait_for_alua(FOR_ALUA).await;
         }
         world.sleep(SETTLE).await;
+        self.renew_ports().await;
         for lu in (0..).take(self.scenario.units.len()) {
             self.settle_unit(lu).await;
         }

@@ -7,7 +7,7 @@ use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::executor::Choices;
 use crate::field::REST;
-use crate::findings::{END, Excused, Finding, Kind, Watch, invariants};
+use crate::findings::{Excused, Finding, Kind, Watch, invariants};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::statistics::Statistics;
@@ -189,7 +189,7 @@ async fn phases(stage: &Rc<Stage>) {
     debug_assert!(HEAL.starts_with("heal"), "shrinking knows it by that");
     stage.heal().await;
     stage.demand().await;
-    world.step(END);
+    world.step("end: hosts log out, and the relays stop");
     stage.end_sessions().await;
     for node in world.nodes() {
         node.stop_relay();

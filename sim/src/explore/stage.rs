@@ -47,6 +47,8 @@ pub(super) struct Stage {
     names: Cell<u32>,
     /// Boots of each node that this stage has seen.
     boots: RefCell<BTreeMap<NodeId, u64>>,
+    /// Ports that somebody tried to remove in vain.
+    half_removed: RefCell<BTreeSet<(NodeId, String)>>,
     /// Nodes whose relay is not the one of the scenario.
     replaced: RefCell<BTreeSet<NodeId>>,
     /// Deeds that really happened, by name.
@@ -68,6 +70,7 @@ impl Stage {
             sessions: RefCell::default(),
             names: Cell::new(0),
             boots: RefCell::default(),
+            half_removed: RefCell::default(),
             replaced: RefCell::default(),
             deeds: RefCell::default(),
         })
@@ -420,6 +423,9 @@ impl Stage {
             self.end_session(nexus).await;
         }
         if self.node(node).remove_port(port.number).await.is_err() {
+            // The peer was told that it goes, and it takes no new sessions, but it stays.
+            let mut stuck = self.half_removed.borrow_mut();
+            stuck.insert((node, port.name));
             return;
         }
         self.count("port-removed");
@@ -429,6 +435,19 @@ impl Stage {
         if again {
             self.make_port(node, Some(port.name), port.buffer_size)
                 .await;
+        }
+    }
+
+    /// Removes ports whose removal has failed, and adds them again.
+    pub(super) async fn renew_ports(&self) {
+        for (node, name) in self.half_removed.take() {
+            let ports = self.ports.borrow();
+            let named = ports.get(&node).into_iter().flatten();
+            let place = named.into_iter().position(|port| port.name == name);
+            drop(ports);
+            if let Some(place) = place.and_then(|place| u8::try_from(place).ok()) {
+                self.remove_port(node, place, true).await;
+            }
         }
     }
 

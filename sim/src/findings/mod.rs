@@ -222,9 +222,9 @@ impl From<&Stuck> for Finding {
     }
 }
 
-/// The step of a scenario with which it begins to take everything down: what must hold while both
-/// relays run is judged then.
-pub const END: &str = "end: hosts log out, and the relays stop";
+/// The step of a scenario at which faults are over and kernels and relays have had time to do
+/// about them what they do by themselves: ports are judged then.
+pub const SETTLED: &str = "heal: kernels and relays have had their time";
 
 /// Where watchers put what they find.
 pub type Found<'a> = &'a mut Vec<Finding>;

@@ -3,7 +3,7 @@
 //! count as registered. What an injected fault has taken away is no finding.
 
 use super::text::{peer, port_name};
-use super::{END, Finding, Found, Kind, Seen, Watcher};
+use super::{Finding, Found, Kind, SETTLED, Seen, Watcher};
 use crate::kernel::faults::Allocation;
 use crate::kernel::pppt::PORT_REFUSED;
 use crate::world::faults;
@@ -48,8 +48,8 @@ pub(super) struct Ports {
 
 impl Watcher for Ports {
     fn event(&mut self, record: &Seen<'_>, found: Found<'_>) {
-        if matches!(record.event, Event::Step(text) if text == END) {
-            // From here on relays are stopped: nobody could tell any more.
+        if matches!(record.event, Event::Step(text) if text == SETTLED) {
+            // From here on an operator mends what kernels do not.
             self.end(record.time, found);
             self.sides.values_mut().for_each(|side| side.failed.clear());
         }

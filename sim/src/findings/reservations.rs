@@ -82,6 +82,11 @@ impl Unit {
         if access != LuAccess::Active && !was_active {
             return;
         }
+        if access == LuAccess::Active && was_active {
+            // Imported where it is served already: whether that keeps reservations is not said.
+            self.active.insert(node);
+            return self.doubt();
+        }
         self.changed = now;
         self.muddled |= self.changing > 0;
         if access == LuAccess::Active {

@@ -85,6 +85,8 @@ pub struct Node {
     program: RefCell<Rc<dyn RelayProgram>>,
     boots: Cell<u64>,
     first_session: Cell<u64>,
+    /// The boot on which the service is being switched.
+    switching: Cell<Option<u64>>,
     running: RefCell<Option<Running>>,
     /// Until when the node stands still, if it does.
     paused: Cell<Option<Time>>,
@@ -109,6 +111,7 @@ impl Node {
             program: RefCell::new(program),
             boots: Cell::new(0),
             first_session: Cell::new(FIRST_SESSION_ID),
+            switching: Cell::new(None),
             running: RefCell::new(None),
             paused: Cell::new(None),
             kill_later: Cell::new(false),

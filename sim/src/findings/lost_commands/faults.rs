@@ -31,7 +31,9 @@ struct Carried {
 pub(super) struct Faults {
     calls: BTreeMap<(NodeId, u64), Carried>,
     posts: BTreeMap<(NodeId, u64), Carried>,
-    /// Ports of the peer whose registration was lost, by the node that does not know them.
+    /// Ports of the peer whose registration was lost, or that were taken away (which the peer's
+    /// kernel tells even when the port then stays, because it has sessions), by the node that does
+    /// not know them.
     unknown: BTreeSet<(NodeId, Vec<u8>)>,
     /// Until when nodes stand still.
     still: BTreeMap<NodeId, Time>,
@@ -81,6 +83,13 @@ impl Faults {
         let registers = registered(record);
         if let Some(port) = &registers {
             self.unknown.remove(&(node, port.clone()));
+        }
+        if let Some(seen) = record.peek()
+            && let (MessageType::DeregisterProxyPort, Subject::Port(port)) =
+                (seen.message_type, &seen.subject)
+            && self.unknown.len() < MOST
+        {
+            self.unknown.insert((node, port.to_vec()));
         }
         if self.posts.len() < MOST {
             let carried = Carried {

@@ -13,6 +13,9 @@ use std::time::Duration;
 use stmf_proxy::message::MessageType;
 use stmf_proxy::status::Errno;
 
+/// How often an operator looks whether a switch of the service is over.
+const BETWEEN_SWITCHES: Duration = Duration::from_millis(10);
+
 impl Node {
     /// Ends the relay at once, wherever it stands (SIGKILL).
     pub fn kill_relay(&self) {
@@ -98,6 +101,11 @@ impl Node {
     pub async fn set_service(&self, enabled: bool) -> Result<(), NodeError> {
         let node = self.id;
         let _running = self.operation(|| Operation::SetService { node, enabled });
+        // One switch after the other, as service management does it.
+        let executor = &self.around.executor;
+        while self.switching.get() == Some(self.boots()) && self.is_up() {
+            executor.sleep(BETWEEN_SWITCHES).await;
+        }
         let kernel = self.kernel().ok_or(NodeError::Down(node))?;
         if kernel.stmf().service_enabled() == enabled {
             return Ok(());
@@ -106,8 +114,10 @@ impl Node {
             self.tell_fault(SERVICE_DISABLED, "");
         }
         let switch = async move { kernel.stmf().set_service(enabled).await };
-        self.kernel_thread("switching of the service", switch)
-            .await?;
+        self.switching.set(Some(self.boots()));
+        let switched = self.kernel_thread("switching of the service", switch).await;
+        self.switching.set(None);
+        switched?;
         if enabled {
             self.tell_fault(SERVICE_ENABLED, "");
         }
