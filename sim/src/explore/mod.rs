@@ -14,13 +14,17 @@
 //! | `stage.rs`, `commands.rs` | what operators and hosts do |
 //! | `heal.rs` | healing and demand |
 //! | `runner.rs` | one run |
+//! | `exhaustive/` | every order of a small scenario |
+//! | `schedulers.rs` | ways to decide which thread runs, by name |
 
 mod act;
 mod commands;
 mod draw;
+pub mod exhaustive;
 mod heal;
 mod runner;
 mod scenario;
+pub mod schedulers;
 mod stage;
 
 pub use act::{Act, Scsi, Timed};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `stmf-sim explore`: runs of drawn scenarios, judged by what must always hold.
 
+use crate::explore_exhaustive;
 use clap::Args;
 use std::process::ExitCode;
 use stmf_sim::explore::{self, Draw};
@@ -18,10 +19,15 @@ pub struct Arguments {
     /// A failure of the field whose cause is put into the world.
     #[arg(long)]
     defect: Option<String>,
+    #[command(flatten)]
+    exhaustive: explore_exhaustive::Arguments,
 }
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if arguments.exhaustive.wanted() {
+        return explore_exhaustive::run(&arguments.exhaustive, arguments.defect.as_deref());
+    }
     let draw = Draw {
         defect: arguments.defect.as_deref().and_then(field::by_id),
         ..Draw::default()

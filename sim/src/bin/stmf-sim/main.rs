@@ -4,6 +4,7 @@
 
 mod demo;
 mod explore;
+mod explore_exhaustive;
 mod field;
 mod kernel;
 mod msg;

@@ -6,7 +6,7 @@
 //! power loss") gets from one node to the other at failover.
 
 use super::{Content, PersistentState, Store, StoreError};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -54,11 +54,11 @@ pub struct Fault {
 /// Bytes, metadata and faults.
 pub struct Disk {
     store: Box<dyn Store>,
-    /// What is stored with the disk.
-    pub metadata: Metadata,
+    metadata: Metadata,
     faults: Vec<Fault>,
     faults_met: u64,
     content: Option<Content>,
+    accesses: Cell<u64>,
 }
 
 impl Disk {
@@ -71,6 +71,7 @@ impl Disk {
             metadata,
             faults: Vec::new(),
             faults_met: 0,
+            accesses: Cell::new(0),
         }
     }
 
@@ -88,6 +89,28 @@ impl Disk {
     /// What it held before anything was written, if that can be said in a word.
     pub fn content(&self) -> Option<&Content> {
         self.content.as_ref()
+    }
+
+    /// What is stored with the disk.
+    pub fn metadata(&self) -> &Metadata {
+        self.accessed();
+        &self.metadata
+    }
+
+    /// The same, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        self.accessed();
+        &mut self.metadata
+    }
+
+    /// How often bytes or metadata were looked at or changed: two nodes that use one disk depend
+    /// on each other exactly where this grows.
+    pub fn accesses(&self) -> u64 {
+        self.accesses.get()
+    }
+
+    fn accessed(&self) {
+        self.accesses.set(self.accesses.get() + 1);
     }
 
     /// Size in bytes.
@@ -124,10 +147,12 @@ impl Disk {
 
     /// Makes what was written lasting.
     pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.accessed();
         self.store.flush()
     }
 
     fn meet_faults(&mut self, kind: FaultKind, offset: u64, length: u64) -> Result<(), StoreError> {
+        self.accessed();
         let end = offset.saturating_add(length);
         let hit = self
             .faults
