@@ -4,6 +4,7 @@
 use crate::explore_exhaustive;
 use clap::Args;
 use std::process::ExitCode;
+use stmf_sim::explore::schedulers::{Scheduler, scheduler};
 use stmf_sim::explore::{self, Draw};
 use stmf_sim::field;
 
@@ -19,8 +20,11 @@ pub struct Arguments {
     /// A failure of the field whose cause is put into the world.
     #[arg(long)]
     defect: Option<String>,
+    /// Who decides which thread runs: random, pct:DEPTH or pct:DEPTH:STEPS.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    scheduler: Scheduler,
     #[command(flatten)]
-    exhaustive: explore_exhaustive::Arguments,
+    exhaustive: explore_exhaustive::ExhaustiveArguments,
 }
 
 /// Runs the command.
@@ -35,7 +39,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let mut failed = 0;
     for seed in arguments.from..arguments.from + arguments.seeds {
         let scenario = explore::draw(seed, &draw);
-        let verdict = explore::run(&scenario, explore::Settings::default());
+        let settings = explore::Settings {
+            choices: Some(scheduler(seed, arguments.scheduler)),
+            ..explore::Settings::default()
+        };
+        let verdict = explore::run(&scenario, settings);
         if let Some(finding) = verdict.findings.first() {
             failed += 1;
             println!("seed {seed} ({}): {finding}", scenario.name);

@@ -18,7 +18,7 @@ use stmf_sim::report::thousands;
 /// Options of `--exhaustive`.
 #[derive(Args)]
 #[command(next_help_heading = "Every order of small scenarios")]
-pub struct Arguments {
+pub struct ExhaustiveArguments {
     /// Run every order of small scenarios, not drawn ones.
     #[arg(long)]
     exhaustive: bool,
@@ -59,7 +59,7 @@ pub struct Arguments {
     trace: PathBuf,
 }
 
-impl Arguments {
+impl ExhaustiveArguments {
     /// Whether this is what is wanted.
     pub fn wanted(&self) -> bool {
         self.exhaustive
@@ -68,7 +68,7 @@ impl Arguments {
 
 /// Runs the command. The exit status is 0 if nothing was found, 1 if something was, 2 if the
 /// arguments are wrong. `defect` is a failure of the field whose cause is put into the world.
-pub fn run(arguments: &Arguments, defect: Option<&str>) -> ExitCode {
+pub fn run(arguments: &ExhaustiveArguments, defect: Option<&str>) -> ExitCode {
     let small = match selected(arguments, defect) {
         Ok(small) => small,
         Err(error) => {
@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments, defect: Option<&str>) -> ExitCode {
     ExitCode::from(u8::from(found))
 }
 
-fn selected(arguments: &Arguments, defect: Option<&str>) -> Result<Vec<Small>, String> {
+fn selected(arguments: &ExhaustiveArguments, defect: Option<&str>) -> Result<Vec<Small>, String> {
     let mut small = exhaustive::scenarios();
     if let Some(name) = &arguments.scenario {
         small.retain(|small| small.name == *name);
@@ -135,7 +135,7 @@ fn selected(arguments: &Arguments, defect: Option<&str>) -> Result<Vec<Small>, S
     Ok(small)
 }
 
-fn one(small: &Small, arguments: &Arguments) -> Result<bool, String> {
+fn one(small: &Small, arguments: &ExhaustiveArguments) -> Result<bool, String> {
     let bounds = Bounds {
         depth: arguments.depth,
         states: !arguments.no_states,

@@ -240,7 +240,10 @@ impl Run<'_> {
             let executor = self.world.executor();
             if executor.outside_is_ready() {
                 executor.step();
-                self.look();
+                self.look(seen.as_deref_mut());
+                if self.cut {
+                    return Ok(());
+                }
                 continue;
             }
             let ready = executor.ready_threads();
@@ -260,12 +263,15 @@ impl Run<'_> {
     }
 
     /// A thread from outside has run.
-    fn look(&mut self) {
+    fn look(&mut self, seen: Option<&mut Seen>) {
         let exploring = self.exploring.get();
         let before = std::mem::replace(&mut self.steering.borrow_mut().exploring, exploring);
         match (before, exploring) {
             (_, true) => self.history.from_outside(&self.world, 0),
-            (true, false) => self.history.from_outside(&self.world, 1),
+            (true, false) => {
+                self.history.from_outside(&self.world, 1);
+                self.cut = self.was_seen(seen, 0);
+            }
             (false, false) => {}
         }
     }
@@ -282,7 +288,7 @@ impl Run<'_> {
         let acts = self.due.borrow().len();
         let alternatives = threads.len() + acts;
         if alternatives > 1 {
-            if self.was_seen(seen) {
+            if self.was_seen(seen, alternatives as u64) {
                 self.cut = true;
                 return;
             }
@@ -330,7 +336,7 @@ impl Run<'_> {
     }
 
     /// Whether the state of the world was met before, with as many choices left or more.
-    fn was_seen(&mut self, seen: Option<&mut Seen>) -> bool {
+    fn was_seen(&mut self, seen: Option<&mut Seen>, alternatives: u64) -> bool {
         let Some(seen) = seen else { return false };
         let steering = self.steering.borrow();
         if !steering.path.is_new() {
@@ -343,6 +349,7 @@ impl Run<'_> {
             .iter()
             .fold(steering.drawn, |all, due| mix(&[all, due.0]));
         let (state, told) = self.history.state(&self.world, pending);
+        let told = mix(&[told, alternatives]);
         match seen.get_mut(&state) {
             Some((least, before)) => {
                 self.contradictions += u64::from(*before != told);

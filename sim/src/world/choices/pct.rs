@@ -24,18 +24,22 @@ const STREAM: u64 = 0x7063_7420_7072_696f;
 /// it may be waiting for them in a loop.
 const MOST_IN_A_ROW: u32 = 10_000;
 
-/// Priorities that were taken lie below this, those of threads that keep theirs above.
+/// The lowest priority of threads that keep their own.
 const FIRST_OWN: u64 = 1 << 32;
+
+/// Those of change points lie above this, those of threads that looped below it.
+const CHANGED: u64 = 1 << 31;
 
 /// Decides by priorities. Runs with the same arguments are the same.
 #[derive(Clone, Debug)]
 pub struct Pct {
     others: Drawn,
     random: Random,
-    /// Steps, from 0, at which the thread that would run loses its priority; ascending.
-    changes: Vec<u64>,
-    /// The priority of the next thread that loses its own: below those that lost it before, so
-    /// it falls below everybody.
+    /// Steps, from 0, at which the thread that would run loses its priority, and the one that it
+    /// has from then on; the next one last. Which of two such threads is above the other is as
+    /// random as when they fall.
+    changes: Vec<(u64, u64)>,
+    /// The priority of the next thread that loops.
     next_lowest: u64,
     /// By slot: the thread that has it now, and its priority.
     priorities: Vec<Option<(ThreadId, u64)>>,
@@ -52,14 +56,14 @@ impl Pct {
     /// steps (1 or more) at which there is a choice of threads.
     pub fn new(seed: u64, depth: u32, steps: u64) -> Pct {
         let mut random = Random::stream(seed, STREAM);
-        let change = |_| random.below(steps.max(1));
-        let mut changes: Vec<u64> = (1..depth.min(Pct::MOST_DEPTH)).map(change).collect();
-        changes.sort_unstable();
+        let change = |number: u32| (random.below(steps.max(1)), CHANGED + u64::from(number));
+        let mut changes: Vec<_> = (1..depth.min(Pct::MOST_DEPTH)).map(change).collect();
+        changes.sort_unstable_by(|one, other| other.cmp(one));
         Pct {
             others: Drawn::new(seed),
             random,
             changes,
-            next_lowest: FIRST_OWN - 1,
+            next_lowest: CHANGED,
             priorities: Vec::new(),
             step: 0,
             last: None,
@@ -98,11 +102,6 @@ impl Pct {
         }
         self.priorities[slot] = Some((thread, priority));
     }
-
-    fn fall(&mut self, thread: ThreadId) {
-        self.give(thread, self.next_lowest);
-        self.next_lowest = self.next_lowest.saturating_sub(1).max(1);
-    }
 }
 
 impl Choices for Pct {
@@ -112,15 +111,18 @@ impl Choices for Pct {
 
     fn schedule(&mut self, ready: &[ThreadId]) -> usize {
         let mut chosen = self.highest(ready);
-        while self.changes.first() == Some(&self.step) {
-            self.changes.remove(0);
-            self.fall(ready[chosen]);
+        while let Some((step, priority)) = self.changes.last().copied()
+            && step == self.step
+        {
+            self.changes.pop();
+            self.give(ready[chosen], priority);
             chosen = self.highest(ready);
         }
         if self.last == Some(ready[chosen]) {
             self.in_a_row += 1;
             if self.in_a_row >= MOST_IN_A_ROW {
-                self.fall(ready[chosen]);
+                self.give(ready[chosen], self.next_lowest);
+                self.next_lowest = self.next_lowest.saturating_sub(1).max(1);
                 chosen = self.highest(ready);
             }
         }
