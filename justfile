@@ -42,6 +42,10 @@ check-illumos *args:
 field-fixtures:
     UPDATE_FIXTURES=1 cargo test -p stmf-sim --test field_failures
 
+# Every order of the small scenarios, to a depth that takes a while
+exhaustive depth="12" *args:
+    cargo run --release -p stmf-sim -- explore --exhaustive --depth {{ depth }} {{ args }}
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -4,6 +4,8 @@
 //! A run is a function of its scenario and of the answers given here, so whoever records the
 //! answers can play the run back, edit it, or enumerate all runs.
 
+use super::ThreadId;
+
 /// What a choice is about, so that a recorded choice can be read and an oracle can treat kinds
 /// differently.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,6 +27,15 @@ pub enum ChoiceKind {
 pub trait Choices {
     /// One of `alternatives` (2 or more): a number below it.
     fn choose(&mut self, kind: ChoiceKind, alternatives: u64) -> u64;
+
+    /// The place in `ready` (2 or more, in the order in which they became ready) of the thread
+    /// that runs next. Oracles that treat threads differently answer this one; for all others it
+    /// is a choice as any other. Either way it is recorded as a choice of kind
+    /// [`ChoiceKind::Schedule`] among as many alternatives as there are threads, so whoever plays
+    /// it back need not know the threads.
+    fn schedule(&mut self, ready: &[ThreadId]) -> usize {
+        self.choose(ChoiceKind::Schedule, ready.len() as u64) as usize
+    }
 }
 
 /// Always takes the first alternative: threads run in the order in which they became ready.

@@ -14,6 +14,7 @@
 //! This module knows nothing of kernels, doors or relays.
 
 mod choice;
+mod inspect;
 mod report;
 pub mod sync;
 
@@ -370,11 +371,11 @@ impl Executor {
             let (thread, from_outside) = match outside {
                 Some(thread) => (thread, true),
                 None => {
-                    let ready = self.0.state.borrow().ready.len() as u64;
-                    if ready == 0 {
-                        return false;
-                    }
-                    let chosen = self.choose(ChoiceKind::Schedule, ready) as usize;
+                    let chosen = match &self.0.state.borrow().ready[..] {
+                        [] => return false,
+                        [_] => 0,
+                        ready => self.0.choices.borrow_mut().schedule(ready) % ready.len(),
+                    };
                     (self.0.state.borrow_mut().ready.remove(chosen), false)
                 }
             };

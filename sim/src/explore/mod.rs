@@ -17,16 +17,20 @@
 //! | `search.rs`, `summary.rs`, `twice.rs` | runs of many seeds, added up; each twice |
 //! | `found.rs`, `report.rs` | failures written into files; what people and programs read |
 //! | `kinds.rs` | the faults that are counted, and their groups |
+//! | `exhaustive/` | every order of a small scenario |
+//! | `schedulers.rs` | ways to decide which thread runs, by name |
 
 mod act;
 mod commands;
 mod draw;
+pub mod exhaustive;
 pub mod found;
 mod heal;
 mod kinds;
 pub mod report;
 mod runner;
 mod scenario;
+pub mod schedulers;
 mod search;
 mod stage;
 mod summary;

@@ -56,7 +56,7 @@ pub struct Verdict {
 }
 
 /// Lends its program to the builder.
-struct Shared(Rc<dyn RelayProgram>);
+pub(super) struct Shared(pub(super) Rc<dyn RelayProgram>);
 
 impl RelayProgram for Shared {
     fn start(&self, host: crate::world::Host) {

@@ -6,8 +6,12 @@
 //! answers from a seed; [`Recorded`] writes down what another oracle answers; [`Played`] gives
 //! the answers of such a log again. A log is a value: it can be saved, cut, edited and played.
 
+mod pct;
+
+pub use pct::Pct;
+
 use super::random::Random;
-use crate::executor::{ChoiceKind, Choices};
+use crate::executor::{ChoiceKind, Choices, ThreadId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -61,6 +65,17 @@ pub struct Choice {
     pub alternatives: u64,
     /// Which was taken, below `alternatives`.
     pub chosen: u64,
+}
+
+impl Choice {
+    /// The choice of a thread among those that were ready.
+    pub(super) fn schedule(ready: usize, chosen: usize) -> Choice {
+        Choice {
+            kind: ChoiceKind::Schedule,
+            alternatives: ready as u64,
+            chosen: chosen as u64,
+        }
+    }
 }
 
 /// The choices of a run in the order in which they were made, kept packed: two to four bytes a
@@ -261,6 +276,14 @@ impl<C: Choices> Choices for Recorded<C> {
             alternatives,
             chosen,
         });
+        chosen
+    }
+
+    fn schedule(&mut self, ready: &[ThreadId]) -> usize {
+        let chosen = self.oracle.schedule(ready);
+        self.log
+            .borrow_mut()
+            .push(Choice::schedule(ready.len(), chosen));
         chosen
     }
 }

@@ -88,6 +88,12 @@ impl Disks {
         self.listeners.borrow_mut().push(listener);
     }
 
+    /// How often any of them was looked at or changed.
+    pub(crate) fn accesses(&self) -> u64 {
+        let disks = self.disks.borrow();
+        disks.values().map(|disk| disk.borrow().accesses()).sum()
+    }
+
     /// The disk of a LU.
     pub fn get(&self, lu: LuId) -> Option<SharedDisk> {
         self.disks.borrow().get(&lu).cloned()

@@ -412,6 +412,11 @@ impl World {
         self.inner.patience
     }
 
+    /// How many proxy handles were numbered so far.
+    pub(crate) fn handles(&self) -> u64 {
+        self.inner.around.handles.get()
+    }
+
     /// When something last went on.
     pub(crate) fn last_progress(&self) -> Time {
         self.inner.progress.borrow().last()

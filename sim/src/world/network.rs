@@ -11,6 +11,7 @@
 //!
 //! The network knows nothing of what the bytes mean.
 
+mod fingerprint;
 mod wire;
 
 use super::Ratio;

@@ -285,6 +285,13 @@ impl Choices for Tapped {
         self.recorder.borrow_mut().choice(self.now.get(), choice);
         chosen
     }
+
+    fn schedule(&mut self, ready: &[crate::executor::ThreadId]) -> usize {
+        let chosen = self.oracle.schedule(ready);
+        let choice = Choice::schedule(ready.len(), chosen);
+        self.recorder.borrow_mut().choice(self.now.get(), choice);
+        chosen
+    }
 }
 
 /// Nanoseconds, as many as fit.

@@ -3,17 +3,19 @@
 
 use crate::demo::ProfileName;
 use crate::duration::parse_time;
+use crate::explore_exhaustive;
 use clap::Args;
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use stmf_sim::explore::found::{self, DEFAULT_TRIES};
 use stmf_sim::explore::report::{Conclusion, Report, Shown, long, per_second, times};
+use stmf_sim::explore::schedulers::{Scheduler, scheduler};
 use stmf_sim::explore::{self, Draw, FAMILIES, Failure, Family, Search, Summary};
 use stmf_sim::field::{self, Failure as FieldFailure};
 use stmf_sim::relays::RELAYS;
@@ -68,6 +70,9 @@ pub struct Arguments {
     /// Take the scenarios of this family alone.
     #[arg(long, value_name = "NAME", value_parser = parse_family)]
     family: Option<&'static str>,
+    /// Who decides which thread runs: random, pct:DEPTH or pct:DEPTH:STEPS.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    scheduler: Scheduler,
     /// Run every seed twice and compare, event by event.
     #[arg(long)]
     check_determinism: bool,
@@ -83,6 +88,8 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    exhaustive: explore_exhaustive::ExhaustiveArguments,
 }
 
 /// Groups of faults.
@@ -135,6 +142,14 @@ fn parse_family(name: &str) -> Result<&'static str, String> {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if arguments.exhaustive.wanted() {
+        let changes = explore_exhaustive::Changes {
+            defect: arguments.defect.map(|defect| defect.id),
+            relay: arguments.relay,
+            hardened: arguments.profile == ProfileName::Hardened,
+        };
+        return explore_exhaustive::run(&arguments.exhaustive, &changes);
+    }
     let started = Instant::now();
     let jobs = match arguments.jobs {
         Some(jobs) => jobs.into(),
@@ -158,7 +173,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         keep_going: arguments.keep_going,
         twice: arguments.check_determinism,
         relay: arguments.relay,
-        oracles: None,
+        oracles: oracles(arguments.scheduler),
     };
     let watcher = Watcher {
         started,
@@ -195,6 +210,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         _ => {}
     }
     ExitCode::from(u8::from(report.conclusion() != Conclusion::Clean))
+}
+
+/// Who decides in place of the seeds.
+fn oracles(kind: Scheduler) -> Option<explore::Oracles> {
+    match kind {
+        Scheduler::Random => None,
+        kind => Some(Arc::new(move |seed| scheduler(seed, kind))),
+    }
 }
 
 /// Columns of the terminal, if the report goes to one.
@@ -249,6 +272,9 @@ fn again(seed: u64, arguments: &Arguments) -> String {
     }
     if let Some(family) = arguments.family {
         option("family", family);
+    }
+    if arguments.scheduler != Scheduler::Random {
+        command.push_str(&format!(" --scheduler {}", arguments.scheduler));
     }
     if arguments.check_determinism {
         command.push_str(" --check-determinism");

@@ -5,6 +5,7 @@
 mod demo;
 mod duration;
 mod explore;
+mod explore_exhaustive;
 mod field;
 mod kernel;
 mod msg;

@@ -7,7 +7,7 @@
 
 use super::{Content, PersistentState, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
@@ -82,13 +82,13 @@ impl Fault {
 /// Bytes, metadata and faults.
 pub struct Disk {
     store: Box<dyn Store>,
-    /// What is stored with the disk.
-    pub metadata: Metadata,
+    metadata: Metadata,
     faults: Vec<Fault>,
     faults_met: u64,
     /// The last fault that an access has met and nobody was told of.
     untold: Option<(FaultKind, u64)>,
     content: Option<Content>,
+    accesses: Cell<u64>,
 }
 
 impl Disk {
@@ -102,6 +102,7 @@ impl Disk {
             faults: Vec::new(),
             faults_met: 0,
             untold: None,
+            accesses: Cell::new(0),
         }
     }
 
@@ -119,6 +120,28 @@ impl Disk {
     /// What it held before anything was written, if that can be said in a word.
     pub fn content(&self) -> Option<&Content> {
         self.content.as_ref()
+    }
+
+    /// What is stored with the disk.
+    pub fn metadata(&self) -> &Metadata {
+        self.accessed();
+        &self.metadata
+    }
+
+    /// The same, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        self.accessed();
+        &mut self.metadata
+    }
+
+    /// How often bytes or metadata were looked at or changed: two nodes that use one disk depend
+    /// on each other exactly where this grows.
+    pub fn accesses(&self) -> u64 {
+        self.accesses.get()
+    }
+
+    fn accessed(&self) {
+        self.accesses.set(self.accesses.get() + 1);
     }
 
     /// Size in bytes.
@@ -179,6 +202,7 @@ impl Disk {
 
     /// Makes what was written lasting.
     pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.accessed();
         self.store.flush()
     }
 
@@ -196,6 +220,7 @@ impl Disk {
         offset: u64,
         length: u64,
     ) -> Option<(FaultKind, u64)> {
+        self.accessed();
         let end = offset.saturating_add(length);
         let hit = self
             .faults

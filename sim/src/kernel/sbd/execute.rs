@@ -119,7 +119,7 @@ impl LogicalUnit {
                 return answer(self.capacity.to_bytes_16(), allocation);
             }
             Command::ModeSense { what, allocation } => {
-                let saved = self.disk.borrow().metadata.write_cache_enabled;
+                let saved = self.disk.borrow().metadata().write_cache_enabled;
                 return answer(self.mode.sense(what, self.capacity, saved)?, allocation);
             }
             Command::List { command, length } => {
@@ -281,7 +281,7 @@ impl LogicalUnit {
                 };
                 if save {
                     let mut disk = self.disk.borrow_mut();
-                    disk.metadata.write_cache_enabled = new.write_cache_enabled;
+                    disk.metadata_mut().write_cache_enabled = new.write_cache_enabled;
                 }
                 if new != self.mode {
                     self.mode = new;
@@ -295,7 +295,7 @@ impl LogicalUnit {
                     Ok(effects) => effects,
                     Err(completion) => return completion.into(),
                 };
-                self.disk.borrow_mut().metadata.reservations = self.persistent.to_store();
+                self.disk.borrow_mut().metadata_mut().reservations = self.persistent.to_store();
                 for (id, attention) in effects.attentions {
                     let sessions = self.nexuses.values_mut().filter(|state| state.id == id);
                     sessions.for_each(|state| state.tell(attention));

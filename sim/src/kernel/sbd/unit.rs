@@ -134,7 +134,7 @@ impl LogicalUnit {
     pub fn reset(&mut self, by: Option<u64>) {
         self.reserved_by = None;
         self.stopped = false;
-        self.mode.write_cache_enabled = self.disk.borrow().metadata.write_cache_enabled;
+        self.mode.write_cache_enabled = self.disk.borrow().metadata().write_cache_enabled;
         if self.access != AccessState::Standby {
             let others = self.nexuses.iter_mut().filter(|n| Some(*n.0) != by);
             others.for_each(|(_, nexus)| nexus.tell(Attention::PowerOn));
@@ -166,8 +166,8 @@ impl LogicalUnit {
     fn load_metadata(&mut self) {
         if self.access == AccessState::Active {
             let disk = self.disk.borrow();
-            self.mode.write_cache_enabled = disk.metadata.write_cache_enabled;
-            self.persistent = PersistentReservations::restore(disk.metadata.reservations.clone());
+            self.mode.write_cache_enabled = disk.metadata().write_cache_enabled;
+            self.persistent = PersistentReservations::restore(disk.metadata().reservations.clone());
         }
     }
 

@@ -71,6 +71,11 @@ impl SlowReader {
         }
     }
 
+    /// Bytes a second.
+    pub(super) fn rate(&self) -> u64 {
+        self.bytes_per_second
+    }
+
     /// How much is taken in at once, and how long that takes: about 10 ms, but a byte at least.
     fn step(&self) -> (usize, Duration) {
         let bytes = (self.bytes_per_second / 100).max(1);

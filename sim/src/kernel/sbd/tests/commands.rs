@@ -254,7 +254,7 @@ fn mode_select_changes_the_write_cache_and_tells_the_others() {
         0,
         "saved"
     );
-    assert!(!unit.disk().borrow().metadata.write_cache_enabled);
+    assert!(!unit.disk().borrow().metadata().write_cache_enabled);
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn with_aptpl_the_importing_node_finds_the_reservation() {
     register(&mut old, &two, 0xabc, true);
     reserve(&mut old, &two, 0xabc);
     let held = old.persistent_state().clone();
-    assert_eq!(disk.borrow().metadata.reservations.as_ref(), Some(&held));
+    assert_eq!(disk.borrow().metadata().reservations.as_ref(), Some(&held));
     old.begin_standby();
     new.become_active();
     old.become_standby();
@@ -177,7 +177,7 @@ fn with_aptpl_the_importing_node_finds_the_reservation() {
     );
     // Registering without APTPL takes what is stored away.
     register(&mut new, &two, 0xabc, false);
-    assert_eq!(disk.borrow().metadata.reservations, None);
+    assert_eq!(disk.borrow().metadata().reservations, None);
 }
 
 #[test]

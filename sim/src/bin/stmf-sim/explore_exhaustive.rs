@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MPL-2.0
+//! `stmf-sim explore --exhaustive`: every order of a small scenario.
+
+use clap::Args;
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use stmf_sim::explore::exhaustive::{self, Bounds, Found, OtherChoices, Report, Small};
+use stmf_sim::field::{self, Variant};
+use stmf_sim::kernel::Profile;
+use stmf_sim::recording::{Settings, TraceRecorder};
+use stmf_sim::relays;
+use stmf_sim::report::thousands;
+
+/// Options of `--exhaustive`.
+#[derive(Args)]
+#[command(next_help_heading = "Every order of small scenarios")]
+pub struct ExhaustiveArguments {
+    /// Run every order of small scenarios, not drawn ones.
+    #[arg(long)]
+    exhaustive: bool,
+    /// Only this one [default: all].
+    #[arg(long, value_name = "NAME", requires = "exhaustive")]
+    scenario: Option<String>,
+    /// At how many choices of a run every alternative is taken.
+    #[arg(long, value_name = "D", default_value_t = 8, requires = "exhaustive")]
+    depth: u32,
+    /// List the scenarios.
+    #[arg(long, requires = "exhaustive")]
+    list: bool,
+    /// The most runs of each scenario.
+    #[arg(long, value_name = "N", requires = "exhaustive")]
+    most_runs: Option<u64>,
+    /// Give up a scenario after so many seconds.
+    #[arg(long, value_name = "SECONDS", requires = "exhaustive")]
+    most_seconds: Option<u64>,
+    /// Run on after a state that was met before.
+    #[arg(long, requires = "exhaustive")]
+    no_states: bool,
+    /// Take the first and the last of delays and pieces, too.
+    #[arg(long, requires = "exhaustive")]
+    other_choices: bool,
+    /// Where the trace of the first run is written in which something is found.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "exhaustive.pcapng",
+        requires = "exhaustive"
+    )]
+    trace: PathBuf,
+}
+
+impl ExhaustiveArguments {
+    /// Whether this is what is wanted.
+    pub fn wanted(&self) -> bool {
+        self.exhaustive
+    }
+}
+
+/// How the world differs from a sound one.
+pub struct Changes<'a> {
+    /// A failure of the field whose cause is put into it.
+    pub defect: Option<&'a str>,
+    /// The relay of both nodes.
+    pub relay: Option<&'a str>,
+    /// Its kernels survive their own mistakes.
+    pub hardened: bool,
+}
+
+/// Runs the command. The exit status is 0 if nothing was found, 1 if something was, 2 if the
+/// arguments are wrong.
+pub fn run(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> ExitCode {
+    let small = match selected(arguments, changes) {
+        Ok(small) => small,
+        Err(error) => {
+            eprintln!("stmf-sim explore: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.list {
+        for small in small {
+            println!("{:20}{}", small.name, small.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut found = false;
+    for small in &small {
+        match one(small, arguments) {
+            Ok(clean) => found |= !clean,
+            Err(error) => {
+                eprintln!("stmf-sim explore: {error}");
+                return ExitCode::from(2);
+            }
+        }
+        if found {
+            break;
+        }
+    }
+    ExitCode::from(u8::from(found))
+}
+
+fn selected(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> Result<Vec<Small>, String> {
+    let mut small = exhaustive::scenarios();
+    if let Some(name) = &arguments.scenario {
+        small.retain(|small| small.name == *name);
+        if small.is_empty() {
+            return Err(format!("no small scenario is called {name:?}; see --list"));
+        }
+    }
+    if let Some(id) = changes.defect {
+        let failure = field::by_id(id).ok_or(format!("no field failure is called {id:?}"))?;
+        let plan = (failure.build)(Variant::Broken).plan();
+        let change = |small: Small| {
+            let small = small.with_kernels(|kernel| {
+                kernel.defects = plan.kernel.defects;
+                kernel.dialect = plan.kernel.dialect;
+            });
+            match &plan.relay {
+                Some(relay) => small.with_relay(relay),
+                None => small,
+            }
+        };
+        small = small.into_iter().map(change).collect();
+    }
+    if let Some(relay) = changes.relay {
+        relays::by_name(relay).ok_or(format!("no relay is called {relay:?}"))?;
+        small = small
+            .into_iter()
+            .map(|small| small.with_relay(relay))
+            .collect();
+    }
+    if changes.hardened {
+        let harden = |small: Small| small.with_kernels(|kernel| kernel.profile = Profile::Hardened);
+        small = small.into_iter().map(harden).collect();
+    }
+    Ok(small)
+}
+
+fn one(small: &Small, arguments: &ExhaustiveArguments) -> Result<bool, String> {
+    let bounds = Bounds {
+        depth: arguments.depth,
+        states: !arguments.no_states,
+        others: match arguments.other_choices {
+            true => OtherChoices::Ends,
+            false => OtherChoices::First,
+        },
+        runs: arguments.most_runs.unwrap_or(u64::MAX),
+        ..Bounds::default()
+    };
+    let start = Instant::now();
+    let most = arguments.most_seconds.map(Duration::from_secs);
+    let mut told = Instant::now();
+    let report = exhaustive::search(small, bounds, |report| {
+        if told.elapsed() >= Duration::from_secs(1) {
+            told = Instant::now();
+            progress(small, report, start);
+        }
+        most.is_none_or(|most| start.elapsed() < most)
+    });
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    print!("{}", text(small, &bounds, &report, start.elapsed()));
+    if report.contradictions > 0 {
+        return Err(format!(
+            "{} states with equal hashes are not equal: the search is wrong, and its result is \
+             worth nothing",
+            report.contradictions
+        ));
+    }
+    let Some(found) = &report.found else {
+        return Ok(true);
+    };
+    for finding in &found.findings {
+        println!("  {finding}");
+    }
+    write(small, bounds, found, &arguments.trace)?;
+    println!(
+        "  see it with: stmf-sim trace replay {}",
+        arguments.trace.display()
+    );
+    Ok(false)
+}
+
+fn progress(small: &Small, report: &Report, start: Instant) {
+    if io::stderr().is_terminal() {
+        eprint!(
+            "\r{}: {} runs, {} cut, {} s\x1b[K",
+            small.name,
+            thousands(report.runs),
+            thousands(report.cut),
+            start.elapsed().as_secs()
+        );
+        let _ = io::stderr().flush();
+    }
+}
+
+fn text(small: &Small, bounds: &Bounds, report: &Report, took: Duration) -> String {
+    let all = small.starts().len() as u64;
+    let complete = match (report.complete, report.every_order()) {
+        (_, true) => "complete: every order, no run had more choices than the depth".to_string(),
+        (true, false) => format!(
+            "complete to depth {}; {} runs had more choices",
+            bounds.depth,
+            thousands(report.beyond)
+        ),
+        (false, _) => format!("not complete: {} of {all} starts", report.starts),
+    };
+    format!(
+        "{}: {}\n  {} runs ({} cut at a state that was met before), {} states, {} starts, \
+         {} different ends\n  at most {} choices in a run; {complete}\n  {}.{} s\n",
+        small.name,
+        small.about,
+        thousands(report.runs),
+        thousands(report.cut),
+        thousands(report.states),
+        report.starts,
+        thousands(report.outcomes.len() as u64),
+        report.deepest,
+        took.as_secs(),
+        took.subsec_millis() / 100,
+    )
+}
+
+/// Runs what was found again and writes its trace.
+fn write(small: &Small, bounds: Bounds, found: &Found, path: &Path) -> Result<(), String> {
+    let settings = Settings {
+        scenario: Some(format!("exhaustive {}", small.name)),
+        ..Settings::file(path)
+    };
+    let recorder = TraceRecorder::create(&exhaustive::plan(small), &settings);
+    let recorder = Rc::new(RefCell::new(recorder.map_err(|error| error.to_string())?));
+    exhaustive::record(small, bounds, &found.starts, &found.turns, recorder.clone());
+    let report = recorder.borrow_mut().report();
+    println!("  {report}");
+    match report.failure {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}

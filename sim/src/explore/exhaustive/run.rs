@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MPL-2.0
+//! One run on the way through the tree: whoever drives it decides each step before it is made.
+
+use super::history::{Ear, History, Process, mix};
+use super::path::Path;
+use super::small::{Small, Start, TICK};
+use super::{Bounds, OtherChoices};
+use crate::executor::sync::Promise;
+use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId};
+use crate::explore::stage::Stage;
+use crate::field::REST;
+use crate::findings::{Finding, Kind, Watch};
+use crate::replay::caught::caught;
+use crate::world::operation::SharedRecorder;
+use crate::world::{Builder, Stuck, World};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use stmf_proxy::time::Time;
+
+/// The step with which the part begins whose every order is run.
+pub const EXPLORE: &str = "explore: every order of what follows";
+
+/// How long the relays have to find each other.
+const FOR_ALUA: Duration = Duration::from_secs(10);
+
+/// How long what was begun may take before healing begins: much longer than anything that goes
+/// well takes, and not as long as it takes those who wait in vain to give up.
+const FOR_ACTS: Duration = Duration::from_secs(1);
+
+/// What still travels when everything that was begun has ended has arrived after this many ticks.
+const SETTLE: u32 = 8;
+
+/// What the oracle and the driver of a run share.
+struct Steering {
+    path: Path,
+    exploring: bool,
+    others: OtherChoices,
+    /// The thread that is to run.
+    next: Option<ThreadId>,
+    /// How many numbers were drawn for workloads.
+    drawn: u64,
+    /// Hash of the answers to choices since this was last asked.
+    answers: u64,
+}
+
+struct Oracle(Rc<RefCell<Steering>>);
+
+impl Choices for Oracle {
+    fn choose(&mut self, kind: ChoiceKind, alternatives: u64) -> u64 {
+        let steering = &mut *self.0.borrow_mut();
+        let ends = [0, alternatives - 1];
+        let answer = match kind {
+            // Numbers that have to differ, such as what tells two instances of a relay apart.
+            ChoiceKind::Workload => {
+                steering.drawn += 1;
+                steering.drawn % alternatives
+            }
+            ChoiceKind::Delay | ChoiceKind::Fragment | ChoiceKind::Fault
+                if steering.exploring && steering.others == OtherChoices::Ends =>
+            {
+                ends[steering.path.decide(2)]
+            }
+            _ => 0,
+        };
+        steering.answers = mix(&[steering.answers, kind as u64, alternatives, answer]);
+        answer
+    }
+
+    fn schedule(&mut self, ready: &[ThreadId]) -> usize {
+        let next = self.0.borrow_mut().next.take();
+        let place = next.and_then(|next| ready.iter().position(|thread| *thread == next));
+        place.unwrap_or(0)
+    }
+}
+
+/// What states were seen: the least depth of each, and what was told on the way.
+pub(super) type Seen = BTreeMap<u64, (u32, u64)>;
+
+/// How a run ended.
+pub(super) enum Ended {
+    /// It came to a state that was seen before.
+    Cut,
+    /// It came to its end, with what was found.
+    Over(Over),
+}
+
+/// A run that came to its end.
+pub(super) struct Over {
+    pub(super) findings: Vec<Finding>,
+    /// The same for runs that told the same of each node, whatever the order between nodes.
+    pub(super) outcome: u64,
+}
+
+/// What came of a run besides.
+pub(super) struct Ran {
+    pub(super) ended: Ended,
+    pub(super) path: Path,
+    /// Choices of a thread, an act or another alternative in the explored part.
+    pub(super) choices: u64,
+    /// States that are equal by their hash, and in which something else had happened: never,
+    /// unless the hash is wrong.
+    pub(super) contradictions: u64,
+}
+
+/// What a run is made of.
+pub(super) struct Order<'a> {
+    pub(super) small: &'a Small,
+    /// When each act begins, in ticks.
+    pub(super) starts: &'a [Start],
+    pub(super) bounds: Bounds,
+    pub(super) recorder: Option<SharedRecorder>,
+}
+
+/// The world of a scenario, about to be made.
+pub(super) fn builder(small: &Small, choices: Box<dyn Choices>) -> Builder {
+    let scenario = &small.scenario;
+    let [first, second] = &scenario.kernels;
+    let mut builder = World::builder()
+        .kernel(first.clone())
+        .kernel_of(1, second.clone())
+        .network(scenario.network.clone())
+        .choices(choices);
+    if let Some(relay) = crate::relays::by_name(&scenario.relays[0]) {
+        builder = builder.relay(crate::explore::runner::Shared(relay));
+    }
+    builder
+}
+
+struct Run<'a> {
+    order: Order<'a>,
+    world: World,
+    steering: Rc<RefCell<Steering>>,
+    history: History,
+    processes: BTreeMap<GroupId, Process>,
+    /// Acts that may begin, by number, with what lets them.
+    due: Rc<RefCell<Vec<(u64, Promise<()>)>>>,
+    exploring: Rc<Cell<bool>>,
+    over: Rc<Cell<bool>>,
+    choices: u64,
+    contradictions: u64,
+    cut: bool,
+}
+
+/// Makes one run along `path`. Without `seen` it is cut nowhere.
+pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran {
+    let steering = Rc::new(RefCell::new(Steering {
+        path,
+        exploring: false,
+        others: order.bounds.others,
+        next: None,
+        drawn: 0,
+        answers: 0,
+    }));
+    let watch = Watch::shared();
+    let ear = Rc::new(RefCell::new(Ear::default()));
+    let mut builder = builder(order.small, Box::new(Oracle(steering.clone())))
+        .sink(watch.clone())
+        .sink(ear.clone());
+    if let Some(recorder) = &order.recorder {
+        builder = builder.recorder(recorder.clone());
+    }
+    let world = builder.build();
+    world.disks().listen(watch.clone());
+    let mut run = Run {
+        history: History::new(ear.clone()),
+        steering,
+        world: world.clone(),
+        processes: BTreeMap::new(),
+        due: Rc::default(),
+        exploring: Rc::default(),
+        over: Rc::default(),
+        choices: 0,
+        contradictions: 0,
+        cut: false,
+        order,
+    };
+    run.begin();
+    let found = match caught(|| run.drive(seen)) {
+        Ok(Ok(())) if run.cut => None,
+        Ok(Ok(())) => world.deadlock().map(|stuck| Finding::from(&stuck)),
+        Ok(Err(stuck)) => Some(Finding::from(&stuck)),
+        Err(text) => Some(Finding {
+            kind: Kind::ProgramPanic,
+            time: world.now(),
+            node: None,
+            text,
+        }),
+    };
+    let path = run.steering.borrow().path.clone();
+    let (choices, contradictions) = (run.choices, run.contradictions);
+    let ended = match run.cut {
+        true => Ended::Cut,
+        false => {
+            if let Some(found) = found {
+                watch.borrow_mut().add(found);
+            }
+            let findings = watch.borrow_mut().finish(world.now());
+            let kinds = findings
+                .iter()
+                .fold(0, |all, finding| mix(&[all, finding.kind as u64]));
+            let outcome = mix(&[ear.borrow().all(), kinds]);
+            Ended::Over(Over { findings, outcome })
+        }
+    };
+    Ran {
+        ended,
+        path,
+        choices,
+        contradictions,
+    }
+}
+
+impl Run<'_> {
+    /// Starts the scenario's threads.
+    fn begin(&self) {
+        let scenario = Rc::new(self.order.small.scenario.clone());
+        let stage = Stage::new(self.world.within(), scenario);
+        if self.order.small.scenario.relays[0] != self.order.small.scenario.relays[1] {
+            stage.set_relay(1);
+        }
+        let part = Part {
+            stage,
+            before: self.order.small.before.clone(),
+            acts: self.order.small.acts.clone(),
+            starts: self.order.starts.to_vec(),
+            due: self.due.clone(),
+            exploring: self.exploring.clone(),
+            over: self.over.clone(),
+        };
+        self.world
+            .spawn("scenario", async move { part.play().await });
+    }
+
+    /// Runs the world to the end of the scenario, or to where it is cut.
+    fn drive(&mut self, mut seen: Option<&mut Seen>) -> Result<(), Stuck> {
+        self.world.expect_progress(self.world.now());
+        while !self.over.get() {
+            let executor = self.world.executor();
+            if executor.outside_is_ready() {
+                executor.step();
+                self.look(seen.as_deref_mut());
+                if self.cut {
+                    return Ok(());
+                }
+                continue;
+            }
+            let ready = executor.ready_threads();
+            if ready.is_empty() && self.due.borrow().is_empty() {
+                // What is left was ready when its group ended.
+                executor.run_ready();
+                self.advance()?;
+                continue;
+            }
+            self.step(&ready, seen.as_deref_mut());
+            if self.cut {
+                return Ok(());
+            }
+        }
+        self.world.ended(false);
+        Ok(())
+    }
+
+    /// A thread from outside has run.
+    fn look(&mut self, seen: Option<&mut Seen>) {
+        let exploring = self.exploring.get();
+        let before = std::mem::replace(&mut self.steering.borrow_mut().exploring, exploring);
+        match (before, exploring) {
+            (_, true) => self.history.from_outside(&self.world, 0),
+            (true, false) => {
+                self.history.from_outside(&self.world, 1);
+                self.cut = self.was_seen(seen, 0);
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// Chooses what runs next, and runs it.
+    fn step(&mut self, ready: &[(ThreadId, GroupId)], seen: Option<&mut Seen>) {
+        if !self.exploring.get() {
+            // In the order in which they became ready.
+            self.steering.borrow_mut().next = ready.first().map(|(thread, _)| *thread);
+            self.world.executor().step();
+            return;
+        }
+        let threads = self.in_order(ready);
+        let acts = self.due.borrow().len();
+        let alternatives = threads.len() + acts;
+        if alternatives > 1 {
+            if self.was_seen(seen, alternatives as u64) {
+                self.cut = true;
+                return;
+            }
+            self.choices += 1;
+        }
+        let chosen = self.steering.borrow_mut().path.decide(alternatives);
+        match threads.get(chosen) {
+            Some(&(thread, process, place)) => {
+                {
+                    let mut steering = self.steering.borrow_mut();
+                    steering.next = Some(thread);
+                    steering.answers = 0;
+                }
+                self.world.executor().step();
+                let answers = self.steering.borrow().answers;
+                self.history.stepped(&self.world, process, place, answers);
+            }
+            None => {
+                let (number, begin) = self.due.borrow_mut().remove(chosen - threads.len());
+                begin.set(());
+                self.history.from_outside(&self.world, 2 + number);
+            }
+        }
+    }
+
+    /// The threads that are ready in an order that follows from the state of the world: those of
+    /// the process first that has made the fewest steps at this moment. Each with the place that
+    /// it has among those of its process.
+    fn in_order(&mut self, ready: &[(ThreadId, GroupId)]) -> Vec<(ThreadId, Process, u64)> {
+        let mut places: BTreeMap<Process, u64> = BTreeMap::new();
+        let mut threads = Vec::with_capacity(ready.len());
+        for (thread, group) in ready {
+            let world = &self.world;
+            let process = *self
+                .processes
+                .entry(*group)
+                .or_insert_with(|| Process::of_group(&world.executor().group_name(*group)));
+            let place = places.entry(process).or_default();
+            threads.push((*thread, process, *place));
+            *place += 1;
+        }
+        let steps = |process| self.history.steps(process, &self.world);
+        threads.sort_by_key(|(_, process, place)| (steps(*process), *process, *place));
+        threads
+    }
+
+    /// Whether the state of the world was met before, with as many choices left or more.
+    fn was_seen(&mut self, seen: Option<&mut Seen>, alternatives: u64) -> bool {
+        let Some(seen) = seen else { return false };
+        let steering = self.steering.borrow();
+        if !steering.path.is_new() {
+            return false;
+        }
+        let depth = steering.path.depth();
+        let pending = self
+            .due
+            .borrow()
+            .iter()
+            .fold(steering.drawn, |all, due| mix(&[all, due.0]));
+        let (state, told) = self.history.state(&self.world, pending);
+        let told = mix(&[told, alternatives]);
+        match seen.get_mut(&state) {
+            Some((least, before)) => {
+                self.contradictions += u64::from(*before != told);
+                let known = *least <= depth;
+                *least = depth.min(*least);
+                known
+            }
+            None => {
+                seen.insert(state, (depth, told));
+                false
+            }
+        }
+    }
+
+    /// Moves the clock to the next timer.
+    fn advance(&mut self) -> Result<(), Stuck> {
+        let (world, executor) = (&self.world, self.world.executor());
+        if let Some(time) = executor.next_timer(false) {
+            world.expect_progress(time);
+        }
+        let end = world.last_progress() + world.patience();
+        match executor.next_timer(true) {
+            Some(time) if time <= end => {
+                executor.advance(time);
+                Ok(())
+            }
+            _ => {
+                world.ended(true);
+                Err(world.stuck())
+            }
+        }
+    }
+}
+
+/// What the thread of the scenario knows.
+struct Part {
+    stage: Rc<Stage>,
+    before: Vec<crate::explore::Act>,
+    acts: Vec<crate::explore::Act>,
+    starts: Vec<Start>,
+    due: Rc<RefCell<Vec<(u64, Promise<()>)>>>,
+    exploring: Rc<Cell<bool>>,
+    over: Rc<Cell<bool>>,
+}
+
+/// A time at which whole ticks of the explored part can begin.
+fn round_up(time: Time) -> Time {
+    let tick = TICK.as_nanos() as u64;
+    Time::from_nanos(time.as_nanos().div_ceil(tick).saturating_add(1) * tick)
+}
+
+impl Part {
+    async fn play(self) {
+        let (stage, world) = (&self.stage, &self.stage.world);
+        stage.insert_disks();
+        for node in 0..2 {
+            stage.make_ports(node).await;
+            stage.make_units(node).await;
+            stage.start_relay(node);
+        }
+        for node in world.nodes() {
+            let _ = node.wait_for_alua(FOR_ALUA).await;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+        for (number, act) in (1 << 32..).zip(&self.before) {
+            stage.perform(act, number).await;
+        }
+        world.sleep(Duration::from_millis(100)).await;
+        world.executor().sleep_until(round_up(world.now())).await;
+        world.step(EXPLORE);
+        self.exploring.set(true);
+        self.explored().await;
+        self.exploring.set(false);
+        stage.heal().await;
+        stage.demand().await;
+        world.step("end: hosts log out, and the relays stop");
+        stage.end_sessions().await;
+        for node in world.nodes() {
+            node.stop_relay();
+        }
+        world.sleep(REST).await;
+        self.over.set(true);
+    }
+
+    /// Everything that was to begin begins, each at its tick and when the driver wants, and comes
+    /// to its end.
+    async fn explored(&self) {
+        let world = &self.stage.world;
+        let start = world.now();
+        let ended = Rc::new(Cell::new(0));
+        for (number, (act, tick)) in (0..).zip(self.acts.iter().zip(&self.starts)) {
+            let (stage, act) = (self.stage.clone(), act.clone());
+            let (due, at) = (self.due.clone(), start + TICK * u32::from(*tick));
+            let (executor, ended) = (world.executor().clone(), ended.clone());
+            world.spawn("act", async move {
+                executor.sleep_until(at).await;
+                let begin = Promise::new(&executor, "its turn");
+                due.borrow_mut().push((number, begin.clone()));
+                begin.take().await;
+                stage.perform(&act, number).await;
+                ended.set(ended.get() + 1);
+            });
+        }
+        let end = start + FOR_ACTS;
+        while ended.get() < self.acts.len() && world.now() < end {
+            world.sleep(TICK).await;
+        }
+        world.sleep(TICK * SETTLE).await;
+    }
+}

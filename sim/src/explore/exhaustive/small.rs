@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MPL-2.0
+//! Small scenarios, of which every order is run.
+
+use crate::explore::{Act, Scenario, Scsi, Unit};
+use crate::kernel::{KernelConfig, Profile, Repairs};
+use crate::world::Ratio;
+use crate::world::StandardRelay;
+use crate::world::network::NetworkConfig;
+use std::time::Duration;
+
+/// How long bytes travel: what takes time takes whole ticks, so that what happens on both nodes
+/// happens at the same moments, and in every order there.
+pub const TICK: Duration = Duration::from_micros(200);
+
+/// At what tick an act begins.
+pub type Start = u8;
+
+/// A small scenario: acts on a pair of nodes that has found each other, and in which hosts have
+/// logged in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Small {
+    /// The name, for command lines.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// The world and what is in it. Its own acts, its seed and when its relays settle do not
+    /// count.
+    pub scenario: Scenario,
+    /// What is done first, one after the other, in one order only.
+    pub before: Vec<Act>,
+    /// What is done in every order.
+    pub acts: Vec<Act>,
+    /// An act begins at any tick from 0 to this one; one act at least at tick 0.
+    pub ticks: Start,
+}
+
+impl Small {
+    /// Every way in which the acts can be put to ticks.
+    pub fn starts(&self) -> Vec<Vec<Start>> {
+        let mut all = vec![vec![]];
+        for _ in &self.acts {
+            let longer = |starts: &Vec<Start>| {
+                let starts = starts.clone();
+                (0..=self.ticks).map(move |tick| [&starts[..], &[tick]].concat())
+            };
+            all = all.iter().flat_map(longer).collect();
+        }
+        all.retain(|starts| starts.is_empty() || starts.contains(&0));
+        all
+    }
+
+    /// The same with this relay on both nodes.
+    pub fn with_relay(mut self, relay: &str) -> Small {
+        self.scenario.relays = [relay.into(), relay.into()];
+        self
+    }
+
+    /// The same with kernels changed like this.
+    pub fn with_kernels(mut self, change: impl Fn(&mut KernelConfig)) -> Small {
+        self.scenario.kernels.iter_mut().for_each(change);
+        self
+    }
+}
+
+/// One LU, active on node 0; a port on each node; travels of exactly one tick.
+fn pair(name: &'static str, hosts: u8) -> Scenario {
+    let kernel = KernelConfig {
+        profile: Profile::Illumos,
+        repairs: Repairs {
+            register_again: true,
+            piece_offsets: true,
+        },
+        ..KernelConfig::default()
+    };
+    Scenario {
+        seed: 0,
+        name,
+        kernels: [kernel.clone(), kernel],
+        relays: [StandardRelay::NAME.into(), StandardRelay::NAME.into()],
+        network: NetworkConfig {
+            latency: TICK,
+            jitter: Duration::ZERO,
+            bytes_per_second: None,
+            cut: Ratio::NEVER,
+            ..NetworkConfig::default()
+        },
+        ports: [vec![131_072], vec![131_072]],
+        units: vec![Unit {
+            blocks: 64,
+            active: 0,
+        }],
+        hosts,
+        timeout: Duration::from_secs(100),
+        settled: true,
+        acts: Vec::new(),
+    }
+}
+
+fn command(host: u8, node: u8, command: Scsi) -> Act {
+    Act::Command {
+        host,
+        node,
+        port: 0,
+        lu: 0,
+        command,
+    }
+}
+
+fn write(lba: u32) -> Scsi {
+    Scsi::Write {
+        lba,
+        blocks: 1,
+        immediate: false,
+    }
+}
+
+const READ: Scsi = Scsi::Read { lba: 0, blocks: 1 };
+
+/// Logs hosts in, and lets them hear their unit attentions.
+fn logins(paths: &[(u8, u8)]) -> Vec<Act> {
+    let login = |(host, node): &(u8, u8)| command(*host, *node, Scsi::TestUnitReady);
+    paths.iter().chain(paths).map(login).collect()
+}
+
+/// The scenarios, smallest first.
+pub fn scenarios() -> Vec<Small> {
+    let fail_over = Act::FailOver {
+        to: 1,
+        lu: 0,
+        orderly: true,
+    };
+    vec![
+        Small {
+            name: "two-commands",
+            about: "a write and a read of one block, one down each path",
+            scenario: pair("two-commands", 2),
+            before: logins(&[(0, 0), (1, 1)]),
+            acts: vec![command(0, 0, write(0)), command(1, 1, READ)],
+            ticks: 4,
+        },
+        Small {
+            name: "two-proxied",
+            about: "a write and a read of one block, both down the standby path",
+            scenario: pair("two-proxied", 2),
+            before: logins(&[(0, 1), (1, 1)]),
+            acts: vec![command(0, 1, write(0)), command(1, 1, READ)],
+            ticks: 2,
+        },
+        Small {
+            name: "failover",
+            about: "a read down the standby path and an orderly failover",
+            scenario: pair("failover", 1),
+            before: logins(&[(0, 1)]),
+            acts: vec![command(0, 1, READ), fail_over.clone()],
+            ticks: 4,
+        },
+        Small {
+            name: "port-and-command",
+            about: "a port that goes and comes back, and a command down the standby path",
+            scenario: pair("port-and-command", 1),
+            before: logins(&[(0, 1)]),
+            acts: vec![
+                command(0, 1, Scsi::TestUnitReady),
+                Act::RemovePort {
+                    node: 0,
+                    port: 0,
+                    again: true,
+                },
+            ],
+            ticks: 4,
+        },
+        Small {
+            name: "relay-killed",
+            about: "a read down the standby path, and the relay of the active node is killed",
+            scenario: pair("relay-killed", 1),
+            before: logins(&[(0, 1)]),
+            acts: vec![command(0, 1, READ), Act::KillRelay { node: 0 }],
+            ticks: 4,
+        },
+        Small {
+            name: "failover-and-break",
+            about: "two commands, a failover and a link break",
+            scenario: pair("failover-and-break", 2),
+            before: logins(&[(0, 0), (1, 1)]),
+            acts: vec![
+                command(0, 0, write(0)),
+                command(1, 1, READ),
+                fail_over,
+                Act::Break,
+            ],
+            ticks: 1,
+        },
+    ]
+}
+
+/// The scenario of this name.
+pub fn by_name(name: &str) -> Option<Small> {
+    scenarios().into_iter().find(|small| small.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_are_put_to_ticks_in_every_way() {
+        let small = Small {
+            ticks: 1,
+            ..by_name("failover-and-break").unwrap()
+        };
+        assert_eq!(small.starts().len(), 16 - 1);
+        let none = Small {
+            acts: Vec::new(),
+            ..small
+        };
+        assert_eq!(none.starts(), [Vec::<Start>::new()]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (place, small) in scenarios().iter().enumerate() {
+            let first = scenarios()
+                .iter()
+                .position(|other| other.name == small.name);
+            assert_eq!(first, Some(place), "{}", small.name);
+            assert!(small.acts.len() > 1, "there is no order of one");
+        }
+    }
+}
