@@ -16,5 +16,7 @@ pub mod report;
 pub mod scsi;
 pub mod service;
 pub mod shrink;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategies;
 pub mod view;
 pub mod world;

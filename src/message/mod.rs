@@ -35,6 +35,8 @@ pub mod status;
 mod examples;
 #[cfg(test)]
 mod properties;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategies;
 
 pub use crate::nvlist::{Limits, NvlistError, NvlistProblem};
 pub use body::{

@@ -326,8 +326,9 @@ impl Node {
         (!relay.has_ended()).then_some(relay)
     }
 
-    /// The system for a process that is none of the world's own.
-    pub(crate) fn process(&self) -> Option<SimPlatform> {
+    /// The system for a process that is none of the world's own, while the node is up. What such
+    /// a process does is not recorded: a run with it cannot be replayed.
+    pub fn process(&self) -> Option<SimPlatform> {
         let running = self.running.borrow();
         Some(self.platform(running.as_ref()?))
     }

@@ -129,6 +129,14 @@ impl Host {
         self.0.executor.sleep(duration)
     }
 
+    /// The same for housekeeping (trying to connect again, signs of life): such a sleep does not
+    /// count as something that goes on. A program that always sleeps otherwise keeps a world in
+    /// which nothing goes on from being found [`Stuck`](super::Stuck).
+    pub fn sleep_in_background(&self, duration: Duration) -> Sleep {
+        let executor = &self.0.executor;
+        executor.sleep_in_background(executor.now() + duration)
+    }
+
     /// Writes a line to the log of the relay.
     pub fn log(&self, line: &str) {
         self.tell(Event::RelayLog(line));
