@@ -12,6 +12,7 @@
 //! The network knows nothing of what the bytes mean.
 
 mod fingerprint;
+mod trouble;
 mod wire;
 
 use super::Ratio;
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use stmf_proxy::trace::ConnectionEnd;
-use wire::{Damage, Happening, Inner, Listener, Segment, Side, SlowReader, Wire};
+use trouble::{Damage, SlowReader};
+use wire::{Happening, Inner, Listener, Segment, Side, Wire};
 
 /// How bytes travel between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
