@@ -42,6 +42,14 @@ check-illumos *args:
 field-fixtures:
     UPDATE_FIXTURES=1 cargo test -p stmf-sim --test field_failures
 
+# Fuzz a target for some seconds: nvlist, message, trace, frame, demo_link, relay, kernel_posts
+fuzz target seconds="60" *options:
+    scripts/fuzz.sh {{ target }} {{ seconds }} {{ options }}
+
+# Write what fuzzing begins with into fuzz/seeds, and check it
+fuzz-seeds:
+    WRITE_SEEDS="$PWD/fuzz/seeds" cargo test -p stmf-sim --test fuzz_seeds
+
 # Everything that must hold before a change lands
 ci:
     .ci/run
