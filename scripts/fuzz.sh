@@ -32,7 +32,7 @@ message) options=(-max_len=8192 -dict=fuzz/message.dict) ;;
 trace) options=(-max_len=8192) ;;
 frame | demo_link) options=(-max_len=4096) ;;
 relay) options=(-max_len=4096) ;;
-kernel_posts) options=(-max_len=16384 -dict=fuzz/message.dict) ;;
+kernel_posts) options=(-max_len=8192 -dict=fuzz/message.dict) ;;
 esac
 
 if [[ ! -d fuzz/seeds/$target ]]; then

@@ -238,3 +238,11 @@ impl Node {
         format!("{stuck:?} do not return:\n{}", blocked.join("\n"))
     }
 }
+
+/// Threads that wait hold their kernel, and it them.
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.executor.end_group(self.process);
+        self.executor.end_group(self.kernel.group());
+    }
+}
