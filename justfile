@@ -46,6 +46,14 @@ field-fixtures:
 exhaustive depth="12" *args:
     cargo run --release -p stmf-sim -- explore --exhaustive --depth {{ depth }} {{ args }}
 
+# Fuzz a target for some seconds: nvlist, message, trace, frame, demo_link, relay, kernel_posts
+fuzz target seconds="60" *options:
+    scripts/fuzz.sh {{ target }} {{ seconds }} {{ options }}
+
+# Write what fuzzing begins with into fuzz/seeds, and check it
+fuzz-seeds:
+    WRITE_SEEDS="$PWD/fuzz/seeds" cargo test -p stmf-sim --test fuzz_seeds
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -26,9 +26,10 @@
 
 use crate::explore::{Act, Timed};
 use crate::kernel::doors::DoorFault;
-use crate::world::Ratio;
+use crate::kernel::{Allocation, KernelFault};
 use crate::world::network::NetworkConfig;
 use crate::world::trace::NodeId;
+use crate::world::{DiskFault, DiskFaultKind, Ratio};
 use proptest::collection::{SizeRange, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -45,19 +46,25 @@ pub enum Group {
     Door,
     /// A relay is stopped or killed.
     Relay,
-    /// A node loses its power.
+    /// The proxy service of a kernel has no memory, is slow, refuses posts, or is switched off.
+    Kernel,
+    /// A node loses its power, or stands still for a while.
     Node,
+    /// Accesses to a disk fail or take long.
+    Disk,
     /// An operator moves LUs, adds and removes ports and LUs, sets the ALUA state by hand.
     Operator,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Group; 5] = [
+    pub const ALL: [Group; 7] = [
         Group::Link,
         Group::Door,
         Group::Relay,
+        Group::Kernel,
         Group::Node,
+        Group::Disk,
         Group::Operator,
     ];
 
@@ -67,7 +74,9 @@ impl Group {
             Group::Link => "link",
             Group::Door => "door",
             Group::Relay => "relay",
+            Group::Kernel => "kernel",
             Group::Node => "node",
+            Group::Disk => "disk",
             Group::Operator => "operator",
         }
     }
@@ -176,7 +185,13 @@ fn door() -> BoxedStrategy<Vec<Timed>> {
             .prop_map(|(result, times)| DoorFault::Result { result, times }),
     ];
     (node(), fault)
-        .prop_map(|(node, fault)| at_once(Act::DoorFault { node, fault }))
+        .prop_map(|(node, fault)| {
+            at_once(Act::DoorFault {
+                node,
+                fault,
+                only: None,
+            })
+        })
         .boxed()
 }
 
@@ -198,6 +213,57 @@ fn power() -> BoxedStrategy<Vec<Timed>> {
         };
         Act::Boot { node: *node }
     })
+}
+
+/// For how long something stands still, in milliseconds; 20 s at most.
+fn still() -> impl Strategy<Value = Duration> {
+    prop_oneof![3 => 1..20u64, 2 => 1..3_000u64, 1 => 1..20_000u64].prop_map(Duration::from_millis)
+}
+
+fn pause() -> BoxedStrategy<Vec<Timed>> {
+    (node(), still())
+        .prop_map(|(node, duration)| at_once(Act::Pause { node, duration }))
+        .boxed()
+}
+
+fn kernel() -> BoxedStrategy<Vec<Timed>> {
+    let times = 1..=2u64;
+    let fault = prop_oneof![
+        1 => times.clone().prop_map(|times| KernelFault::Post { errno: Errno::ENOMEM, times }),
+        2 => (still(), times.clone())
+            .prop_map(|(delay, times)| KernelFault::SlowRegistration { delay, times }),
+        5 => (select(Allocation::ALL.to_vec()), times)
+            .prop_map(|(place, times)| KernelFault::Allocation { place, times }),
+    ];
+    let fault = (node(), fault).prop_map(|(node, fault)| at_once(Act::KernelFault { node, fault }));
+    let off = node().prop_map(|node| Act::SetService {
+        node,
+        enabled: false,
+    });
+    let off = with_end(off, |off| {
+        let Act::SetService { node, .. } = off else {
+            return off.clone();
+        };
+        Act::SetService {
+            node: *node,
+            enabled: true,
+        }
+    });
+    prop_oneof![3 => fault, 1 => off].boxed()
+}
+
+fn disk() -> BoxedStrategy<Vec<Timed>> {
+    let kind = prop_oneof![
+        Just(DiskFaultKind::Read),
+        Just(DiskFaultKind::Write),
+        still().prop_map(DiskFaultKind::Slow),
+    ];
+    (0..4u8, kind, 1..=4u32)
+        .prop_map(|(lu, kind, times)| {
+            let fault = DiskFault::everywhere(kind, times);
+            at_once(Act::DiskFault { lu, fault })
+        })
+        .boxed()
 }
 
 fn operator() -> BoxedStrategy<Vec<Timed>> {
@@ -231,7 +297,9 @@ pub fn fault(group: Group) -> BoxedStrategy<Vec<Timed>> {
         Group::Link => link(),
         Group::Door => door(),
         Group::Relay => relay(),
-        Group::Node => power(),
+        Group::Kernel => kernel(),
+        Group::Node => prop_oneof![3 => power(), 1 => pause()].boxed(),
+        Group::Disk => disk(),
         Group::Operator => operator(),
     };
     (wait(), acts)

@@ -20,7 +20,7 @@ pub use input::{Input, InputError};
 pub use machinery::{Ending, Machinery, REST_LIMIT};
 pub use node::{LU_SIZE, Node};
 pub use node_player::{NodeOutput, NodePlayer};
-pub use node_step::{ADVANCE_MAX, NodeStep, StepError};
+pub use node_step::{ADVANCE_MAX, LuState, NodeStep, StepError};
 pub use output::{Common, Output, TargetState};
 pub use recorder::Recorder;
 pub use service::ServicePlayer;

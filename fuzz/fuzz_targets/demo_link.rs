@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MPL-2.0
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stmf_proxy_fuzz::frame::check_demo(bytes));
