@@ -8,7 +8,7 @@ use super::io::Action;
 use super::links::{Current, Dial};
 use super::{Phase, Relay};
 use crate::link::connection::Connection;
-use crate::link::{BreakReason, Greeting, Refusal, Welcome};
+use crate::link::{BreakReason, Greeting, Refusal, Role, Welcome};
 
 impl Relay {
     /// A candidate has greeted as the peer does.
@@ -84,7 +84,8 @@ impl Relay {
         }
         self.draining = false;
         self.set_alone(false);
-        if self.links.dial != Dial::Listening {
+        // Who listens goes on to, or to try to: one connection more or less changes nothing there.
+        if self.config.role() == Role::Connect {
             self.links.dial = Dial::Idle;
         }
         self.links.numbers = current.number;

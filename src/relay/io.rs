@@ -198,7 +198,8 @@ pub enum Action {
     },
     /// Something happened that a person may want to know.
     Log(Event),
-    /// The relay has ended: nothing follows but answers to upcalls that still come, and log lines.
+    /// The relay has ended: nothing follows but answers to upcalls and refusals of connections that
+    /// still come, and log lines.
     Stopped(StopCause),
 }
 

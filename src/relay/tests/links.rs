@@ -366,6 +366,22 @@ fn listening_that_fails_is_tried_again() {
     assert!(rig.says("not listening: errno 125"));
 }
 
+/// The listener may fail while somebody whom it has accepted before is still greeting.
+#[test]
+fn listening_that_fails_is_tried_again_though_a_peer_comes_meanwhile() {
+    let mut rig = listening();
+    rig.connected(1);
+    rig.put(Input::ListenFailed(125));
+    PeerEnd::greet(&mut rig, 1, zero());
+    rig.take();
+    rig.put(Input::Disconnected {
+        connection: ConnectionId(1),
+        end: TransportEnd::Closed,
+    });
+    rig.wait(SECOND);
+    assert!(rig.take().contains(&Action::Listen));
+}
+
 #[test]
 fn a_peer_that_confirms_what_was_never_sent_is_refused() {
     let mut rig = Rig::new(config(Role::Connect));
