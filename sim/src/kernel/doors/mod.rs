@@ -17,6 +17,7 @@ pub use server::{DoorReply, DoorServer, ServerThreads};
 
 use super::{Kernel, KernelEvent};
 use crate::executor::Executor;
+use bytes::Bytes;
 use faults::Faults;
 use server::{Call, Process};
 use std::cell::{Cell, RefCell};
@@ -380,7 +381,7 @@ impl Doors<'_> {
     }
 
     /// Calls a door with `message` and waits for the answer, in the calling thread.
-    pub(crate) async fn call(&self, door: &Rc<Door>, message: &[u8]) -> Result<u32, DoorError> {
+    pub(crate) async fn call(&self, door: &Rc<Door>, message: &Bytes) -> Result<u32, DoorError> {
         self.0.tell(KernelEvent::Upcall {
             bytes: message,
             lock_held: self.0.stmf_state().lock.held_by_current(),
@@ -393,7 +394,7 @@ impl Doors<'_> {
         outcome
     }
 
-    async fn attempt(&self, door: &Rc<Door>, message: &[u8]) -> Result<u32, DoorError> {
+    async fn attempt(&self, door: &Rc<Door>, message: &Bytes) -> Result<u32, DoorError> {
         match self.state().faults.next() {
             Some(DoorFault::Errno { errno, .. }) => return Err(DoorError::Injected(errno)),
             Some(DoorFault::Result { result, .. }) => return Ok(result),
