@@ -19,7 +19,7 @@ use stmf_sim::world::{Host, PortConfig, RelayProgram, World};
 struct Silent(RefCell<Vec<DoorReply>>);
 
 impl DoorServer for Silent {
-    fn call(&self, _: &[u8], reply: DoorReply) {
+    fn call(&self, _: &Bytes, reply: DoorReply) {
         self.0.borrow_mut().push(reply);
     }
 }
@@ -91,7 +91,7 @@ fn frame(kind: u8, bytes: &[u8]) -> Bytes {
 struct Server(Rc<Shared>);
 
 impl DoorServer for Server {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         self.0.calls.borrow_mut().push_back(reply);
         match &*self.0.line.borrow() {
             Some(line) => line.send(frame(MESSAGE, message)),

@@ -117,12 +117,17 @@ struct State {
     ready_outside: VecDeque<ThreadId>,
     /// Threads of paused groups that would be ready, in the order in which they became so.
     paused: Vec<(GroupId, ThreadId)>,
-    timers: BTreeMap<(Time, u64), Timer>,
+    timers: BTreeMap<TimerKey, Timer>,
     timer_sequence: u64,
+    /// How many of the timers are not in the background.
+    foreground_timers: usize,
     locks: Vec<LockRecord>,
     free_locks: Vec<u32>,
     groups: Vec<Group>,
 }
+
+/// When a timer is due, and its place among those of that time.
+pub(crate) type TimerKey = (Time, u64);
 
 #[derive(Clone, Copy)]
 struct Timer {
@@ -430,6 +435,9 @@ impl Executor {
     /// [`Executor::sleep_in_background`]) count only if `background`.
     pub fn next_timer(&self, background: bool) -> Option<Time> {
         let state = self.0.state.borrow();
+        if !background && state.foreground_timers == 0 {
+            return None;
+        }
         state
             .timers
             .iter()
@@ -448,12 +456,12 @@ impl Executor {
             let due = {
                 let mut state = self.0.state.borrow_mut();
                 match state.timers.first_key_value() {
-                    Some((&(at, _), _)) if at <= self.now() => state.timers.pop_first(),
+                    Some((&key, _)) if key.0 <= self.now() => state.remove_timer(key),
                     _ => None,
                 }
             };
             match due {
-                Some((_, timer)) => self.wake(timer.thread),
+                Some(timer) => self.wake(timer.thread),
                 None => return,
             }
         }
@@ -518,6 +526,27 @@ impl Executor {
         thread
     }
 
+    /// Wakes a thread at `time`, unless the timer is taken back before.
+    pub(crate) fn set_timer(&self, thread: ThreadId, time: Time, background: bool) -> TimerKey {
+        let mut state = self.0.state.borrow_mut();
+        state.timer_sequence += 1;
+        let key = (time, state.timer_sequence);
+        state.timers.insert(key, Timer { thread, background });
+        state.foreground_timers += usize::from(!background);
+        key
+    }
+
+    /// Takes a timer back; nothing happens if its time has come.
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        self.0.state.borrow_mut().remove_timer(key);
+    }
+
+    /// The group of the thread that is running now, if the caller is one.
+    pub(crate) fn current_group(&self) -> Option<GroupId> {
+        let state = self.0.state.borrow();
+        state.thread(self.current()?).map(|thread| thread.group)
+    }
+
     pub(crate) fn register_lock(&self, group: GroupId, name: &'static str) -> u32 {
         let mut state = self.0.state.borrow_mut();
         let record = LockRecord {
@@ -547,6 +576,12 @@ impl Executor {
 }
 
 impl State {
+    fn remove_timer(&mut self, key: TimerKey) -> Option<Timer> {
+        let timer = self.timers.remove(&key)?;
+        self.foreground_timers -= usize::from(!timer.background);
+        Some(timer)
+    }
+
     fn push_ready(&mut self, thread: ThreadId, group: GroupId) {
         match self.groups[group.0 as usize] {
             Group { paused: true, .. } => self.paused.push((group, thread)),
@@ -578,7 +613,7 @@ impl State {
 pub struct Sleep {
     executor: Executor,
     time: Time,
-    key: Option<(Time, u64)>,
+    key: Option<TimerKey>,
     background: bool,
 }
 
@@ -590,17 +625,7 @@ impl Future for Sleep {
         }
         let thread = self.executor.block(Wait::Sleep);
         if self.key.is_none() {
-            let mut state = self.executor.0.state.borrow_mut();
-            state.timer_sequence += 1;
-            let key = (self.time, state.timer_sequence);
-            state.timers.insert(
-                key,
-                Timer {
-                    thread,
-                    background: self.background,
-                },
-            );
-            drop(state);
+            let key = (self.executor).set_timer(thread, self.time, self.background);
             self.key = Some(key);
         }
         Poll::Pending
@@ -610,7 +635,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.executor.0.state.borrow_mut().timers.remove(&key);
+            self.executor.cancel_timer(key);
         }
     }
 }

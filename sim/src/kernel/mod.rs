@@ -288,6 +288,13 @@ impl Kernel {
         pending().await
     }
 
+    /// Lets go of all that it keeps: the node is down, and nobody asks this kernel any more. Its
+    /// parts refer to each other, so that one that is merely dropped would stay in memory for
+    /// ever.
+    pub(crate) fn take_apart(&self) {
+        self.0.stmf.take_apart();
+    }
+
     pub(crate) fn tell(&self, event: KernelEvent<'_>) {
         self.0.observer.kernel_event(self.0.executor.now(), &event);
     }

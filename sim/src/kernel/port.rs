@@ -327,6 +327,11 @@ impl TargetPort {
         }
     }
 
+    /// Lets go of its commands, with the kernel ([`Kernel::take_apart`]).
+    pub(crate) fn take_apart(&self) {
+        drop((self.outstanding.take(), self.held.take()));
+    }
+
     fn finish(&self, kernel: &Kernel, completion: Completion) {
         if self.holding.get() {
             self.held.borrow_mut().push(completion);

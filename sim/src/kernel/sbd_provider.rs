@@ -205,6 +205,11 @@ impl SbdProvider {
         }
     }
 
+    /// Lets go of its LUs and commands, with the kernel ([`Kernel::take_apart`]).
+    pub(crate) fn take_apart(&self) {
+        drop((self.lus.take(), self.held.take()));
+    }
+
     fn known(&self, id: LuId) -> Option<Rc<SbdLu>> {
         self.lus.borrow().get(&id).cloned()
     }

@@ -139,9 +139,9 @@ impl Relay {
 struct Server(Rc<Relay>);
 
 impl DoorServer for Server {
-    fn call(&self, message: &[u8], reply: DoorReply) {
-        let message = Bytes::copy_from_slice(message);
-        self.0.calls.borrow_mut().push_back((message, reply));
+    fn call(&self, message: &Bytes, reply: DoorReply) {
+        let call = (message.clone(), reply);
+        self.0.calls.borrow_mut().push_back(call);
         self.0.send();
     }
 }

@@ -41,6 +41,7 @@ use crate::kernel::{KernelConfig, Panic};
 use crate::world::platform::{SimDevice, SimDoor, SimPlatform};
 use crate::world::trace::{Event, Record, Sink};
 use crate::world::{Host, RelayProgram, World};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -172,7 +173,7 @@ impl ProxyService {
     ///
     /// As that.
     pub fn call_door(&self, message: &[u8]) -> Result<u32, DoorError> {
-        let message = message.to_vec();
+        let message = Bytes::copy_from_slice(message);
         self.run(async move |world| match world.node(0).kernel() {
             Some(kernel) => kernel.pppt().upcall(&message).await,
             None => Err(DoorError::NoDoor),

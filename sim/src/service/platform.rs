@@ -4,6 +4,7 @@
 use super::{Inside, Job};
 use crate::kernel::doors::{DoorReply, DoorServer as SimulatedServer};
 use crate::world::platform::SimPlatform;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -260,7 +261,7 @@ impl ServerThreads {
 }
 
 impl SimulatedServer for ServerThreads {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         let Some(inside) = self.inside.upgrade() else {
             return;
         };

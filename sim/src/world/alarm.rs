@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A timer whose time is moved while a thread waits for it.
 
-use crate::executor::{Executor, Sleep, ThreadId, Wait};
+use crate::executor::{Executor, ThreadId, TimerKey, Wait};
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 use stmf_proxy::time::Time;
 
-/// The timer. One thread waits for it.
+/// The timer. One thread waits for it, and runs only when its time has come.
 pub(crate) struct Alarm {
     executor: Executor,
+    /// What reports say that the thread waits for while the timer is not set.
+    what: &'static str,
     due: Cell<Option<Time>>,
-    /// What the waiting thread sleeps until; none: until it is woken.
-    armed: Cell<Option<Time>>,
-    thread: Cell<Option<ThreadId>>,
+    /// The thread that waits.
+    waiting: Cell<Option<ThreadId>>,
+    /// When that thread is woken.
+    armed: Cell<Option<TimerKey>>,
 }
 
 impl Alarm {
-    /// A timer that is not set.
-    pub(crate) fn new(executor: &Executor) -> Alarm {
+    /// A timer that is not set; `what` completes "waits for" in reports.
+    pub(crate) fn new(executor: &Executor, what: &'static str) -> Alarm {
         Alarm {
             executor: executor.clone(),
+            what,
             due: Cell::new(None),
+            waiting: Cell::new(None),
             armed: Cell::new(None),
-            thread: Cell::new(None),
         }
     }
 
@@ -32,45 +35,65 @@ impl Alarm {
     /// again at the old one.
     pub(crate) fn set(&self, due: Option<Time>) {
         self.due.set(due);
-        let sooner = match (due, self.armed.get()) {
-            (Some(due), Some(armed)) => due < armed,
-            (Some(_), None) => true,
-            (None, _) => false,
+        let (Some(due), Some(thread)) = (due, self.waiting.get()) else {
+            return;
         };
-        if sooner && let Some(thread) = self.thread.take() {
+        if self.armed.get().is_some_and(|(armed, _)| armed <= due) {
+            return;
+        }
+        if due <= self.executor.now() {
             self.executor.wake(thread);
+        } else {
+            self.arm(thread, due);
+        }
+    }
+
+    fn arm(&self, thread: ThreadId, due: Time) {
+        self.disarm();
+        let key = self.executor.set_timer(thread, due, true);
+        self.armed.set(Some(key));
+    }
+
+    fn disarm(&self) {
+        if let Some(key) = self.armed.take() {
+            self.executor.cancel_timer(key);
         }
     }
 
     /// Waits, as housekeeping in the background, until the time has come; then it is not set any
     /// more.
     pub(crate) async fn ring(&self) {
-        let mut sleep: Option<Pin<Box<Sleep>>> = None;
-        poll_fn(|context| {
+        let waiting = Waiting(self);
+        poll_fn(|_| {
             let due = self.due.get();
             if due.is_some_and(|due| due <= self.executor.now()) {
                 self.due.set(None);
-                self.armed.set(None);
-                self.thread.set(None);
                 return Poll::Ready(());
             }
-            self.thread.set(self.executor.current());
-            if sleep.is_none() || self.armed.get() != due {
-                self.armed.set(due);
-                sleep = due.map(|due| Box::pin(self.executor.sleep_in_background(due)));
-            }
-            match &mut sleep {
-                Some(sleep) => {
-                    // It cannot be over: its time has not come.
-                    let _ = sleep.as_mut().poll(context);
-                }
-                None => {
-                    self.executor.block(Wait::Event("its alarm"));
-                }
+            let wait = match due {
+                Some(_) => Wait::Sleep,
+                None => Wait::Event(self.what),
+            };
+            let thread = self.executor.block(wait);
+            self.waiting.set(Some(thread));
+            match due {
+                Some(due) => self.arm(thread, due),
+                None => self.disarm(),
             }
             Poll::Pending
         })
-        .await
+        .await;
+        drop(waiting);
+    }
+}
+
+/// Nobody waits any more when this is dropped.
+struct Waiting<'a>(&'a Alarm);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(None);
+        self.0.disarm();
     }
 }
 
@@ -85,7 +108,7 @@ mod tests {
     fn it_rings_when_its_time_has_come_wherever_that_was_moved() {
         let executor = Executor::new(Box::new(FirstChoice));
         let group = executor.new_group("world");
-        let alarm = Rc::new(Alarm::new(&executor));
+        let alarm = Rc::new(Alarm::new(&executor, "its alarm"));
         let rang = Rc::new(RefCell::new(Vec::new()));
         let (clock, waited, heard) = (executor.clone(), alarm.clone(), rang.clone());
         executor.spawn(group, "waits", async move {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
-use stmf_proxy::link::{ConnectionId, Node, Role, TransportEnd};
+use stmf_proxy::link::{ConnectionId, Frame, Node, Role, TransportEnd};
 use stmf_proxy::platform::DoorSettings;
 use stmf_proxy::proxy_door::{Door, Error, ProxyDoor};
 use stmf_proxy::relay::{
@@ -193,7 +193,7 @@ struct Driver {
 impl Driver {
     fn start(host: Host, settings: DoorSettings, machine: Box<dyn RelayMachine>) {
         let driver = Rc::new_cyclic(|this| Driver {
-            alarm: Alarm::new(host.executor()),
+            alarm: Alarm::new(host.executor(), "its alarm"),
             machine: RefCell::new(machine),
             inputs: RefCell::default(),
             working: Cell::new(false),
@@ -314,7 +314,7 @@ impl Driver {
             Action::Listen => self.listen(),
             Action::Send { connection, frame } => {
                 if let Some(line) = self.line(connection) {
-                    line.send_all([Bytes::copy_from_slice(frame.head()), frame.body().clone()]);
+                    send(&line, &frame);
                 }
             }
             Action::Disconnect {
@@ -386,13 +386,19 @@ impl Driver {
             });
             return self.input(Input::PostFinished { post, result });
         };
-        self.spawn("relay poster", async move |driver| {
+        let Some(driver) = self.this.upgrade() else {
+            return;
+        };
+        // The thread goes into the kernel at once, and does little else.
+        self.host.platform().enter("post", async move {
             let posted = proxy.post_async(&message).await;
             drop(proxy);
-            driver.input(Input::PostFinished {
-                post,
-                result: posted.map_err(failure),
-            });
+            if !driver.host.has_ended() {
+                driver.input(Input::PostFinished {
+                    post,
+                    result: posted.map_err(failure),
+                });
+            }
         });
     }
 
@@ -433,6 +439,18 @@ impl Driver {
     }
 }
 
+/// Frames up to this length, head and body, go to the network in one piece. Copying the body costs
+/// less than a second run of bytes on its way.
+const ONE_PIECE: usize = 4096;
+
+fn send(line: &Connection, frame: &Frame) {
+    if frame.len() <= ONE_PIECE {
+        line.send(frame.to_vec().into());
+    } else {
+        line.send_all([Bytes::copy_from_slice(frame.head()), frame.body().clone()]);
+    }
+}
+
 fn failure(error: Error) -> CallFailure {
     CallFailure {
         status: error.status().value() as u32,
@@ -444,7 +462,7 @@ fn failure(error: Error) -> CallFailure {
 struct Server(Weak<Driver>);
 
 impl DoorServer for Server {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         let Some(driver) = self.0.upgrade() else {
             return;
         };
@@ -453,7 +471,7 @@ impl DoorServer for Server {
         driver.calls.borrow_mut().insert(call, reply);
         driver.input(Input::Upcall {
             call,
-            message: Bytes::copy_from_slice(message),
+            message: message.clone(),
         });
     }
 

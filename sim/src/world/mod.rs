@@ -91,7 +91,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::time::Time;
-use stuck::Progress;
 use trace::{Event, NodeId, Record, Sink, Trace, TraceHash};
 
 /// How a world is made. Everything has a default: two nodes, seed 0, the relay of `stmf-proxy`.
@@ -184,7 +183,6 @@ impl Builder {
     pub fn build(self) -> World {
         let plan = self.plan();
         let trace = Trace::new();
-        let clock = Rc::new(Cell::new(Time::ZERO));
         if let Some(recorder) = &self.recorder {
             recorder.borrow_mut().begin(&plan);
             trace.set_recorder(recorder.clone());
@@ -194,17 +192,18 @@ impl Builder {
             (None, _) => Box::new(Drawn::new(self.seed)),
             (Some(oracle), None) => oracle,
             // What does not follow from a seed is written down.
-            (Some(oracle), Some(recorder)) => Box::new(Tapped {
-                oracle,
-                recorder,
-                now: clock.clone(),
-            }),
+            (Some(oracle), Some(recorder)) => {
+                let now = Rc::new(Cell::new(Time::ZERO));
+                trace.add_sink(Rc::new(RefCell::new(ClockSink(now.clone()))));
+                Box::new(Tapped {
+                    oracle,
+                    recorder,
+                    now,
+                })
+            }
         };
         let executor = Executor::new(choices);
         let group = executor.new_group("world");
-        trace.add_sink(Rc::new(RefCell::new(ClockSink(clock))));
-        let progress = Rc::new(RefCell::new(Progress::default()));
-        trace.add_sink(progress.clone());
         let network = Network::new(&executor, group, trace.clone(), self.network);
         let around = Surroundings {
             executor: executor.clone(),
@@ -229,7 +228,6 @@ impl Builder {
             initiators: Cell::new(0),
             patience: self.patience,
             most_steps: self.most_steps,
-            progress,
         });
         let _root = Some(Rc::new(Root(inner.clone())));
         World { inner, _root }
@@ -285,7 +283,6 @@ struct Inner {
     initiators: Cell<u32>,
     patience: Duration,
     most_steps: u64,
-    progress: Rc<RefCell<Progress>>,
 }
 
 /// What those who made a world hold, and its own threads do not: when the last of them lets go,
@@ -419,12 +416,12 @@ impl World {
 
     /// When something last went on.
     pub(crate) fn last_progress(&self) -> Time {
-        self.inner.progress.borrow().last()
+        self.trace().last_progress()
     }
 
     /// Something will go on at this time, as far as those know who act from outside.
     pub(crate) fn expect_progress(&self, time: Time) {
-        self.inner.progress.borrow_mut().made(time);
+        self.trace().progress_made(time);
     }
 
     /// The report on this world, in which nothing goes on.
@@ -464,11 +461,11 @@ impl World {
             let outcome = scenario(world).await;
             *told.borrow_mut() = Some(outcome);
         });
-        self.inner.progress.borrow_mut().made(self.now());
+        self.trace().progress_made(self.now());
         loop {
             let mut steps = 0;
             if executor.steps() > self.inner.most_steps {
-                let last = self.inner.progress.borrow().last();
+                let last = self.last_progress();
                 self.ended(true);
                 return Err(Stuck::endless(self, last));
             }
@@ -485,14 +482,14 @@ impl World {
                 self.ended(false);
                 return Ok(result);
             }
-            let last = self.inner.progress.borrow().last();
+            let last = self.trace().last_progress();
             let end = last + self.inner.patience;
             // Foreground timers count as going on: somebody waits for a time to come.
             if let Some(time) = executor.next_timer(false) {
-                self.inner.progress.borrow_mut().made(time);
+                self.trace().progress_made(time);
             }
             match executor.next_timer(true) {
-                Some(time) if time <= end.max(self.inner.progress.borrow().last()) => {
+                Some(time) if time <= end.max(self.trace().last_progress()) => {
                     executor.advance(time)
                 }
                 _ => {
@@ -506,7 +503,7 @@ impl World {
     /// The report on threads that wait for locks in a ring, if there are such: a scenario can end
     /// without having met them. `None` does not mean that nobody waits in vain for something else.
     pub fn deadlock(&self) -> Option<Stuck> {
-        let last = self.inner.progress.borrow().last();
+        let last = self.trace().last_progress();
         self.executor()
             .has_deadlock()
             .then(|| Stuck::new(self, last))

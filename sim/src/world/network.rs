@@ -136,8 +136,9 @@ impl Network {
         config: NetworkConfig,
     ) -> Network {
         let network = Network(Rc::new(Inner::new(executor, trace, config)));
-        let thread = executor.spawn(group, "network", wire::run(Rc::downgrade(&network.0)));
-        network.0.thread.set(thread);
+        let inner = &network.0;
+        let run = wire::run(Rc::downgrade(inner), executor.clone(), inner.alarm.clone());
+        executor.spawn(group, "network", run);
         network
     }
 

@@ -269,6 +269,9 @@ impl Node {
         }
         executor.end_group(running.operator);
         running.exchange.node_gone();
+        running.ports.iter().for_each(|(_, port)| port.take_apart());
+        running.sbd.take_apart();
+        running.kernel.take_apart();
     }
 
     /// Starts the relay, unless it runs.

@@ -11,6 +11,9 @@
 //! when a process dies, its calls in progress go on to their end with nobody to hear of it, and
 //! a device stays open until the last of them is over. Everything else that the process had is
 //! closed at once.
+//!
+//! A thread that does nothing but one such call can be a thread of the kernel from the beginning
+//! ([`SimPlatform::enter`]): the call then runs in it, and no second one is made.
 
 use crate::executor::sync::Promise;
 use crate::kernel::Kernel;
@@ -18,6 +21,7 @@ use crate::kernel::doors::{self, DoorReply, ProcessId, ServerThreads, attributes
 use crate::kernel::pppt::{Command, Handle, Ioctl};
 use crate::kernel::sbd_provider::SbdProvider;
 use crate::world::trace::{Event, NodeId, Trace};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
@@ -67,6 +71,24 @@ impl SimPlatform {
         for process in self.0.servers.take() {
             self.0.kernel.doors().end_process(process);
         }
+    }
+
+    /// Starts a thread of the process that goes into the kernel at once, so that it lives on when
+    /// the process dies; a process that is gone by then starts nothing. System calls of `body`
+    /// run in this thread.
+    pub(super) fn enter(&self, name: &'static str, body: impl Future<Output = ()> + 'static) {
+        let system = self.0.clone();
+        self.0.kernel.spawn(name, async move {
+            if !system.ended.get() {
+                body.await;
+            }
+        });
+    }
+
+    /// Whether the calling thread is one that went into the kernel at once.
+    fn is_in_kernel(&self) -> bool {
+        let kernel = &self.0.kernel;
+        kernel.executor().current_group() == Some(kernel.group())
     }
 
     /// Runs a system call in the kernel and waits for its result.
@@ -146,7 +168,7 @@ struct Checked {
 }
 
 impl doors::DoorServer for Checked {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         let refusal = match message.len() {
             0 => Errno::EINVAL,
             length if length > self.largest => Errno::EMSGSIZE,
@@ -213,6 +235,10 @@ impl Platform for SimPlatform {
                 let Some(handle) = device.handle else {
                     return Err(Errno::EBADF);
                 };
+                if self.is_in_kernel() {
+                    let command = Ioctl::new(Command::Message(message));
+                    return kernel.pppt().ioctl(handle, command).await;
+                }
                 // The kernel copies the message in.
                 let message = message.to_vec();
                 let post = async move {

@@ -2,42 +2,9 @@
 //! The report on a world in which nothing goes on: who holds what, and who waits for what.
 
 use super::World;
-use super::trace::{Event, Record, Sink};
 use crate::executor::BlockedThread;
 use std::fmt;
 use stmf_proxy::time::Time;
-
-/// When something last went on: anything but the signs of life of the link, which go on for
-/// ever.
-#[derive(Default)]
-pub(super) struct Progress {
-    last: Time,
-}
-
-impl Progress {
-    pub(super) fn made(&mut self, time: Time) {
-        self.last = self.last.max(time);
-    }
-
-    pub(super) fn last(&self) -> Time {
-        self.last
-    }
-}
-
-impl Sink for Progress {
-    fn record(&mut self, record: &Record<'_>) {
-        match record.event {
-            Event::Sent { .. }
-            | Event::Received { .. }
-            | Event::Connect { .. }
-            | Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::KernelLog(_)
-            | Event::RelayLog(_) => {}
-            _ => self.made(record.time),
-        }
-    }
-}
 
 /// A scenario waits, and nothing goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

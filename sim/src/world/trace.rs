@@ -66,6 +66,7 @@ struct Inner {
     operations_ended: Rc<Cell<u64>>,
     sequence: Cell<u64>,
     hash: Cell<TraceHash>,
+    progress: Cell<Time>,
     encoding: RefCell<Vec<u8>>,
     sinks: RefCell<Vec<Rc<RefCell<dyn Sink>>>>,
 }
@@ -128,6 +129,9 @@ impl Trace {
         inner.hash.set(hash);
         inner.sequence.set(sequence);
         drop(encoding);
+        if is_progress(&event) {
+            self.progress_made(time);
+        }
         let sinks = inner.sinks.borrow();
         let recorder = inner.recorder.borrow();
         if sinks.is_empty() && recorder.is_none() {
@@ -154,6 +158,30 @@ impl Trace {
     pub fn events(&self) -> u64 {
         self.0.sequence.get()
     }
+
+    /// When something last went on, or will: anything but the signs of life of the link, which go
+    /// on for ever.
+    pub(super) fn last_progress(&self) -> Time {
+        self.0.progress.get()
+    }
+
+    /// Something goes on at this time.
+    pub(super) fn progress_made(&self, time: Time) {
+        self.0.progress.set(self.0.progress.get().max(time));
+    }
+}
+
+fn is_progress(event: &Event<'_>) -> bool {
+    !matches!(
+        event,
+        Event::Sent { .. }
+            | Event::Received { .. }
+            | Event::Connect { .. }
+            | Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::KernelLog(_)
+            | Event::RelayLog(_)
+    )
 }
 
 /// An operation that goes on.

@@ -210,8 +210,9 @@ pub(super) async fn stop_panic(world: World) -> Played {
 pub(super) async fn bad_message(world: World) -> Played {
     /// Longer than anything on the link but commands.
     const LEAST: usize = 1024;
-    /// In the name of the first field of a command that is looked up before its rport.
-    const BIT: u64 = 8 * 100;
+    /// In the name of the first field of a command that is looked up before its rport: byte 100 of
+    /// the message, which stands behind its length.
+    const BIT: u64 = 8 * (4 + 100);
     equip(&world).await?;
     start_relays(&world).await?;
     let host = host(&world, SHORT);

@@ -17,6 +17,7 @@ pub use server::{DoorReply, DoorServer, ServerThreads};
 
 use super::{Kernel, KernelEvent};
 use crate::executor::Executor;
+use bytes::Bytes;
 use faults::Faults;
 use server::{Call, Process};
 use std::cell::{Cell, RefCell};
@@ -399,7 +400,7 @@ impl Doors<'_> {
     }
 
     /// Calls a door with `message` and waits for the answer, in the calling thread.
-    pub(crate) async fn call(&self, door: &Rc<Door>, message: &[u8]) -> Result<u32, DoorError> {
+    pub(crate) async fn call(&self, door: &Rc<Door>, message: &Bytes) -> Result<u32, DoorError> {
         self.0.tell(KernelEvent::Upcall {
             bytes: message,
             lock_held: self.0.stmf_state().lock.held_by_current(),
@@ -422,7 +423,7 @@ impl Doors<'_> {
         });
     }
 
-    async fn attempt(&self, door: &Rc<Door>, message: &[u8]) -> Result<u32, DoorError> {
+    async fn attempt(&self, door: &Rc<Door>, message: &Bytes) -> Result<u32, DoorError> {
         let fault = self.state().faults.next(message);
         if let Some(fault) = &fault {
             self.0.tell_fault(fault.name(), &fault.detail());

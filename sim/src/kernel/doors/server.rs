@@ -4,6 +4,7 @@
 use super::DoorError;
 use crate::executor::Executor;
 use crate::executor::sync::Condition;
+use bytes::Bytes;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,13 +12,13 @@ use stmf_proxy::status::Errno;
 
 /// Answers the calls through a door.
 pub trait DoorServer {
-    /// A call. `message` stands on the stack of a server thread: it is gone when this returns.
-    /// The answer goes through `reply`, at once or later; the server thread is busy until then.
+    /// A call. Real servers find the message on the stack of a server thread, and it is gone when
+    /// they answer; here it can be kept without a copy. The answer goes through `reply`, at once or later; the server thread is busy until then.
     /// A reply that is dropped unanswered is a thread that died: the caller sees EINTR.
     ///
     /// This is called in the middle of the kernel: it may note down, wake and answer, nothing
     /// else.
-    fn call(&self, message: &[u8], reply: DoorReply);
+    fn call(&self, message: &Bytes, reply: DoorReply);
 
     /// Nobody but this process refers to the door any more (DOOR_UNREF).
     fn unreferenced(&self) {}

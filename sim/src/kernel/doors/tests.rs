@@ -28,7 +28,7 @@ impl Server {
 }
 
 impl DoorServer for Server {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         self.calls.borrow_mut().push((message.to_vec(), reply));
     }
 
@@ -80,7 +80,7 @@ impl Rig {
 
     fn call_held(&self, door: &Rc<Door>, bytes: &[u8]) {
         let (kernel, outcomes) = (self.kernel.clone(), self.outcomes.clone());
-        let (door, bytes) = (door.clone(), bytes.to_vec());
+        let (door, bytes) = (door.clone(), Bytes::copy_from_slice(bytes));
         self.executor.spawn(self.callers, "caller", async move {
             let outcome = kernel.doors().call(&door, &bytes).await;
             outcomes.borrow_mut().push(outcome);

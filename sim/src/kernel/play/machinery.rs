@@ -10,6 +10,7 @@ use crate::kernel::doors::{
 };
 use crate::kernel::pppt::{Command, Handle, Ioctl};
 use crate::kernel::{Kernel, KernelConfig};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
@@ -35,7 +36,7 @@ struct Server {
 }
 
 impl DoorServer for Server {
-    fn call(&self, _: &[u8], reply: DoorReply) {
+    fn call(&self, _: &Bytes, reply: DoorReply) {
         reply.answer(self.result.get());
     }
 }

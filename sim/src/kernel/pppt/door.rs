@@ -3,6 +3,7 @@
 
 use super::Pppt;
 use crate::kernel::doors::{Door, DoorError};
+use bytes::Bytes;
 use std::rc::Rc;
 use stmf_proxy::status::Errno;
 
@@ -57,7 +58,7 @@ impl Pppt<'_> {
     }
 
     /// Calls the installed door, once, and waits for the answer in the calling thread.
-    pub async fn upcall(&self, message: &[u8]) -> Result<u32, DoorError> {
+    pub async fn upcall(&self, message: &Bytes) -> Result<u32, DoorError> {
         let Some(door) = self.hold_installed().await else {
             return Err(DoorError::NoDoor);
         };

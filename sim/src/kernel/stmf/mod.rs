@@ -104,6 +104,20 @@ impl StmfState {
     }
 }
 
+impl StmfState {
+    /// Lets go of everything; see [`Kernel::take_apart`].
+    pub(crate) fn take_apart(&self) {
+        for lu in self.lus.take() {
+            drop(lu.tasks.take());
+        }
+        for (_, task) in self.tasks.take() {
+            drop((task.port_private.take(), task.lu_private.take()));
+            drop(task.work.take());
+        }
+        drop((self.held.take(), self.ports.take(), self.providers.take()));
+    }
+}
+
 /// stmf of a kernel.
 #[derive(Clone, Copy)]
 pub struct Stmf<'a>(pub(crate) &'a Kernel);

@@ -3,6 +3,7 @@
 
 use super::Stmf;
 use crate::kernel::doors::DoorError;
+use bytes::Bytes;
 use std::time::Duration;
 use stmf_proxy::message::{Message, status};
 
@@ -19,7 +20,7 @@ impl Stmf<'_> {
     pub async fn transmit(&self, message: &Message) -> u64 {
         let kernel = self.0;
         let bytes = match message.encode(kernel.config().dialect) {
-            Ok(bytes) => bytes,
+            Ok(bytes) => Bytes::from(bytes),
             Err(error) => {
                 kernel.warn(format!("cannot encode a message for the peer: {error}"));
                 return status::FAILURE;

@@ -3,6 +3,7 @@
 
 use super::happening::{CallNumber, Happening, Log};
 use crate::kernel::doors::{DoorReply, DoorServer};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -43,7 +44,7 @@ impl Door {
 }
 
 impl DoorServer for Door {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         let call = self.calls.get();
         self.calls.set(call + 1);
         self.open.borrow_mut().insert(call, reply);

@@ -3,15 +3,13 @@
 
 use super::trouble::{Damage, SlowReader};
 use super::{Accept, Address, Connection, End, Endpoint, NetworkConfig};
-use crate::executor::{ChoiceKind, Executor, GroupId, ThreadId, Wait};
+use crate::executor::{ChoiceKind, Executor, GroupId};
+use crate::world::alarm::Alarm;
 use crate::world::trace::{ConnectionNumber, Event, NodeId, Trace};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::task::Poll;
 use std::time::Duration;
 use stmf_proxy::time::Time;
 
@@ -108,7 +106,8 @@ pub(super) struct Inner {
     pub(super) postponed: RefCell<Vec<Happening>>,
     pub(super) sequence: Cell<u64>,
     pub(super) next_connection: Cell<ConnectionNumber>,
-    pub(super) thread: Cell<Option<ThreadId>>,
+    /// When the network's thread has something to do.
+    pub(super) alarm: Rc<Alarm>,
 }
 
 impl Inner {
@@ -130,7 +129,7 @@ impl Inner {
             postponed: RefCell::default(),
             sequence: Cell::new(0),
             next_connection: Cell::new(1),
-            thread: Cell::new(None),
+            alarm: Rc::new(Alarm::new(executor, "something to carry")),
         }
     }
 
@@ -154,9 +153,22 @@ impl Inner {
             .is_none_or(|(&(first, _), _)| time < first);
         happenings.insert((time, sequence), happening);
         drop(happenings);
-        if earlier && let Some(thread) = self.thread.get() {
-            self.executor.wake(thread);
+        if earlier {
+            self.alarm.set(Some(time));
         }
+    }
+
+    /// When something is to happen next.
+    fn next_time(&self) -> Option<Time> {
+        let happenings = self.happenings.borrow();
+        happenings.first_key_value().map(|(&(time, _), _)| time)
+    }
+
+    /// What is to happen now, if anything is.
+    fn next_due(&self) -> Option<Happening> {
+        let mut happenings = self.happenings.borrow_mut();
+        let next = happenings.first_entry()?;
+        (next.key().0 <= self.executor.now()).then(|| next.remove())
     }
 
     pub(super) fn between(&self, one: NodeId, other: NodeId) -> Vec<ConnectionNumber> {
@@ -563,59 +575,25 @@ impl Inner {
     }
 }
 
-/// The network's thread: what is due happens, one thing at a turn.
-pub(super) async fn run(network: Weak<Inner>) {
+/// The network's thread: what is due happens, one thing at a turn. It waits in the background: that
+/// bytes travel does not mean that anything goes on, for the signs of life of the link always do.
+pub(super) async fn run(network: Weak<Inner>, executor: Executor, alarm: Rc<Alarm>) {
     loop {
-        let Some(inner) = network.upgrade() else {
-            return;
-        };
-        let executor = inner.executor.clone();
-        let next = inner
-            .happenings
-            .borrow()
-            .first_key_value()
-            .map(|(&(time, _), _)| time);
-        match next {
-            Some(time) if time <= executor.now() => {
-                let (_, happening) = inner
-                    .happenings
-                    .borrow_mut()
-                    .pop_first()
-                    .expect("there is one");
+        alarm.ring().await;
+        loop {
+            let Some(inner) = network.upgrade() else {
+                return;
+            };
+            if let Some(happening) = inner.next_due() {
                 inner.happen(happening);
-                drop(inner);
-                executor.yield_now().await;
             }
-            next => {
-                drop(inner);
-                wait(&network, &executor, next).await;
+            let next = inner.next_time();
+            drop(inner);
+            if next.is_none_or(|time| time > executor.now()) {
+                alarm.set(next);
+                break;
             }
+            executor.yield_now().await;
         }
     }
-}
-
-/// Blocks until `next` is due or something earlier is to happen. In the background: that bytes
-/// travel does not mean that anything goes on, for the signs of life of the link always do.
-pub(super) async fn wait(network: &Weak<Inner>, executor: &Executor, next: Option<Time>) {
-    let mut sleep = pin!(next.map(|time| executor.sleep_in_background(time)));
-    poll_fn(|context| {
-        let first = network.upgrade().and_then(|inner| {
-            inner
-                .happenings
-                .borrow()
-                .first_key_value()
-                .map(|(&(time, _), _)| time)
-        });
-        if first != next {
-            return Poll::Ready(());
-        }
-        match Option::as_pin_mut(Pin::as_mut(&mut sleep)) {
-            Some(sleep) => sleep.poll(context),
-            None => {
-                executor.block(Wait::Event("something to carry"));
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

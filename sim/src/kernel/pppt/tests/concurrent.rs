@@ -7,6 +7,7 @@ use crate::kernel::doors::{DoorReply, DoorServer, ServerThreads, attributes};
 use crate::kernel::minimal::MinimalLu;
 use crate::kernel::pppt::{Command, Handle, Ioctl, ServiceState, TargetState, TaskState};
 use crate::kernel::{Kernel, KernelConfig, NoObserver};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ struct Relay {
 }
 
 impl DoorServer for Relay {
-    fn call(&self, message: &[u8], reply: DoorReply) {
+    fn call(&self, message: &Bytes, reply: DoorReply) {
         let message = Message::decode(message, Dialect::Current).expect("a message");
         self.seen.borrow_mut().push(message.message_type());
         if self.slow.get() {
