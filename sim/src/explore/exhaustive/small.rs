@@ -7,6 +7,7 @@ use crate::world::Ratio;
 use crate::world::StandardRelay;
 use crate::world::network::NetworkConfig;
 use std::time::Duration;
+use stmf_proxy::message::status::task_management::LUN_RESET;
 
 /// How long bytes travel: what takes time takes whole ticks, so that what happens on both nodes
 /// happens at the same moments, and in every order there.
@@ -168,6 +169,23 @@ pub fn scenarios() -> Vec<Small> {
                 },
             ],
             ticks: 4,
+        },
+        Small {
+            name: "reset",
+            about: "a command down the standby path, and a LUN reset on the active node",
+            scenario: pair("reset", 2),
+            before: logins(&[(0, 1), (1, 0)]),
+            acts: vec![
+                command(0, 1, Scsi::TestUnitReady),
+                Act::Manage {
+                    host: 1,
+                    node: 0,
+                    port: 0,
+                    lu: 0,
+                    function: LUN_RESET,
+                },
+            ],
+            ticks: 2,
         },
         Small {
             name: "relay-killed",
