@@ -79,6 +79,7 @@ pub use stuck::Stuck;
 
 use crate::executor::{Choices, Executor, GroupId};
 use crate::kernel::KernelConfig;
+use crate::kernel::coverage::Coverage;
 use crate::relays::UnknownRelay;
 use choices::Drawn;
 use network::{Network, NetworkConfig};
@@ -103,6 +104,7 @@ pub struct Builder {
     relay: Rc<dyn RelayProgram>,
     patience: Duration,
     recorder: Option<SharedRecorder>,
+    coverage: Option<Rc<Coverage>>,
     sinks: Vec<Rc<RefCell<dyn Sink>>>,
 }
 
@@ -141,6 +143,12 @@ impl Builder {
     /// Writes the run down from its very beginning.
     pub fn recorder(mut self, recorder: SharedRecorder) -> Builder {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// Counts which messages met which states of the kernels. No part of the run.
+    pub fn coverage(mut self, coverage: Rc<Coverage>) -> Builder {
+        self.coverage = Some(coverage);
         self
     }
 
@@ -202,6 +210,7 @@ impl Builder {
             disks: Disks::new(&executor, &trace),
             trace,
             handles: Rc::new(Cell::new(0)),
+            coverage: self.coverage,
             paths: Rc::new(Cell::new(0)),
         };
         let node = |id: NodeId| {
@@ -312,6 +321,7 @@ impl World {
             relay: Rc::new(StandardRelay::default()),
             patience: Duration::from_secs(200),
             recorder: None,
+            coverage: None,
             sinks: Vec::new(),
         }
     }
