@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! A kernel, a process with its device and a door, and calls that run side by side.
 
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -36,7 +37,7 @@ struct Server {
 }
 
 impl DoorServer for Server {
-    fn call(&self, _: &[u8], reply: DoorReply) {
+    fn call(&self, _: &Bytes, reply: DoorReply) {
         if self.keeps.get() {
             self.kept.borrow_mut().push(reply);
         } else {

@@ -4,10 +4,12 @@
 use super::found::Written;
 use super::summary::{Failure, Summary, Totals};
 use crate::findings::Finding;
+use crate::kernel::coverage::Counts;
 use crate::report::style::{Style, Tone};
 use crate::report::table::{Cell, Table};
 use crate::report::{bytes, thousands};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many findings of a failure are told besides the first.
@@ -125,6 +127,10 @@ impl Report<'_> {
             out.push('\n');
         }
         out.push_str(&self.totals(style));
+        if let Some(counts) = &self.summary.coverage {
+            out.push('\n');
+            out.push_str(&coverage(counts, style));
+        }
         if !self.summary.excused.is_empty() {
             out.push('\n');
             out.push_str(&self.excused(style));
@@ -385,10 +391,68 @@ impl Report<'_> {
             },
             "failure_groups": groups.collect::<Vec<_>>(),
             "failures": failures.collect::<Vec<_>>(),
+            "coverage": summary.coverage.as_ref().map(coverage_json),
             "jobs": self.jobs,
             "real_milliseconds": self.real.as_millis() as u64,
         })
     }
+}
+
+/// The pairs of messages and states, and those that were never met.
+fn coverage(counts: &Counts, style: Style) -> String {
+    let mut table = Table::new(["message", "met", "that was", "times"]);
+    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut before = ("", "");
+    for ((message, state), times) in counts.iter() {
+        let (about, what) = state.names();
+        let message = message.name();
+        let told = |now, before| if now == before { "" } else { now };
+        let same_message = message == before.0;
+        table.row([
+            told(message, before.0).into(),
+            if same_message {
+                told(about, before.1)
+            } else {
+                about
+            }
+            .into(),
+            what.into(),
+            times.into(),
+        ]);
+        before = (message, about);
+        if times == 0 {
+            let never = missing.entry(message).or_default();
+            never.push(format!("{about} {what}"));
+        }
+    }
+    let mut out = table.render(style);
+    let (covered, all) = (counts.covered(), counts.all());
+    out.push_str(&format!(
+        "\n{covered} of {all} pairs of message and state were met"
+    ));
+    out.push_str(if missing.is_empty() {
+        "\n"
+    } else {
+        "; never:\n"
+    });
+    for (message, states) in missing {
+        let line = format!("{message}: {}", states.join(", "));
+        out.push_str(&crate::field::page::wrapped(&line, 80, "  ", "    "));
+        out.push('\n');
+    }
+    out
+}
+
+fn coverage_json(counts: &Counts) -> Value {
+    let pairs = counts.iter().map(|((message, state), times)| {
+        let (about, what) = state.names();
+        json!({ "message": message.name(), "about": about, "state": what, "times": times })
+    });
+    json!({
+        "met": counts.covered(),
+        "all": counts.all(),
+        "pairs": pairs.collect::<Vec<_>>(),
+    })
 }
 
 fn finding_json(finding: &Finding) -> Value {

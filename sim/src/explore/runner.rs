@@ -8,6 +8,7 @@ use super::stage::Stage;
 use crate::executor::Choices;
 use crate::field::REST;
 use crate::findings::{Excused, Finding, Kind, Watch, invariants};
+use crate::kernel::coverage::Coverage;
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::statistics::Statistics;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub sinks: Vec<Rc<RefCell<dyn Sink>>>,
     /// Runs on both nodes in place of the relays that the scenario names.
     pub relay: Option<Rc<dyn RelayProgram>>,
+    /// Counts which messages met which states of the kernels.
+    pub coverage: Option<Rc<Coverage>>,
     /// Decides in place of the scenario's seed.
     pub choices: Option<Box<dyn Choices>>,
 }
@@ -98,6 +101,9 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     }
     if let Some(recorder) = settings.recorder {
         builder = builder.recorder(recorder);
+    }
+    if let Some(coverage) = settings.coverage {
+        builder = builder.coverage(coverage);
     }
     if let Some(choices) = settings.choices {
         builder = builder.choices(choices);

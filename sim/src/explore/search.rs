@@ -15,6 +15,7 @@ use super::summary::{Ran, Summary};
 use super::twice::{Kept, difference};
 use crate::executor::Choices;
 use crate::findings::{Finding, Kind};
+use crate::kernel::coverage::Coverage;
 use crate::recording::{self, RecordingError, RecordingReport, TraceRecorder};
 use crate::replay::caught::caught;
 use crate::world::statistics::Statistics;
@@ -47,6 +48,8 @@ pub struct Search {
     pub keep_going: bool,
     /// Runs every seed twice and compares.
     pub twice: bool,
+    /// Counts which messages met which states of the kernels.
+    pub coverage: bool,
     /// The relay of both nodes by name ([`crate::relays`]), in place of what is drawn.
     pub relay: Option<&'static str>,
     /// Decides in place of the seeds.
@@ -63,6 +66,7 @@ impl Default for Search {
             jobs: 1,
             keep_going: false,
             twice: false,
+            coverage: false,
             relay: None,
             oracles: None,
         }
@@ -102,9 +106,14 @@ impl Search {
     /// Runs a seed.
     fn seed(&self, seed: u64) -> Ran {
         let scenario = self.scenario(seed);
+        let coverage = self.coverage.then(|| Rc::new(Coverage::default()));
+        let settings = Settings {
+            coverage: coverage.clone(),
+            ..self.settings(seed)
+        };
         let verdict = caught(|| match self.twice {
-            false => run(&scenario, self.settings(seed)),
-            true => self.seed_twice(&scenario),
+            false => run(&scenario, settings),
+            true => self.seed_twice(&scenario, settings),
         });
         // What panics in a run is caught there; this is for the rest.
         let verdict = verdict.unwrap_or_else(|text| Verdict {
@@ -120,12 +129,15 @@ impl Search {
             fired: BTreeMap::new(),
             excused: Vec::new(),
         });
-        Ran { scenario, verdict }
+        Ran {
+            scenario,
+            verdict,
+            coverage: coverage.map(|coverage| coverage.counts()),
+        }
     }
 
-    fn seed_twice(&self, scenario: &Scenario) -> Verdict {
+    fn seed_twice(&self, scenario: &Scenario, mut settings: Settings) -> Verdict {
         let kept = Rc::new(RefCell::new(Kept::default()));
-        let mut settings = self.settings(scenario.seed);
         settings.sinks.push(kept.clone());
         let mut verdict = run(scenario, settings);
         let difference = difference(scenario, kept, |scenario, sink| {

@@ -6,6 +6,7 @@ use super::kinds::{KINDS, group_of};
 use super::runner::Verdict;
 use super::scenario::Scenario;
 use crate::findings::{Finding, Kind};
+use crate::kernel::coverage::Counts;
 use crate::shrink::Wanted;
 use crate::world::trace::TraceHash;
 use std::collections::BTreeMap;
@@ -77,6 +78,7 @@ pub struct Group {
 pub(super) struct Ran {
     pub(super) scenario: Scenario,
     pub(super) verdict: Verdict,
+    pub(super) coverage: Option<Counts>,
 }
 
 /// Runs of one seed after the other, added up. The same runs in the same order give the same.
@@ -94,6 +96,8 @@ pub struct Summary {
     pub excused: BTreeMap<String, u64>,
     /// Sums.
     pub totals: Totals,
+    /// Which messages met which states of the kernels, if that was counted.
+    pub coverage: Option<Counts>,
     /// Failures by what was found first, the most frequent first; of those equally frequent the
     /// one with the lowest seed.
     pub groups: Vec<Group>,
@@ -105,7 +109,14 @@ pub struct Summary {
 impl Summary {
     /// Adds the run of a seed.
     pub(super) fn add(&mut self, seed: u64, ran: Ran) {
-        let Ran { scenario, verdict } = ran;
+        let Ran {
+            scenario,
+            verdict,
+            coverage,
+        } = ran;
+        if let Some(counts) = &coverage {
+            self.coverage.get_or_insert_default().add(counts);
+        }
         self.seeds += 1;
         let family = self.families.entry(scenario.name).or_default();
         family.runs += 1;
@@ -238,7 +249,11 @@ mod tests {
         verdict.findings = findings.iter().map(|text| finding(text)).collect();
         let fired = fired.iter().map(|(name, times)| (name.to_string(), *times));
         verdict.fired = fired.collect();
-        Ran { scenario, verdict }
+        Ran {
+            scenario,
+            verdict,
+            coverage: None,
+        }
     }
 
     #[test]
@@ -307,7 +322,12 @@ mod tests {
                 .collect();
             verdict.findings = vec![finding(&name)];
             let scenario = one.scenario.clone();
-            summary.add(seed, Ran { scenario, verdict });
+            let ran = Ran {
+                scenario,
+                verdict,
+                coverage: None,
+            };
+            summary.add(seed, ran);
         }
         summary.finish();
         assert_eq!(summary.failures.len(), MOST_FAILURES);

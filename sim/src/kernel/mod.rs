@@ -7,6 +7,7 @@
 //! its library and relay, never here. It knows nothing of relays and links, and learns of the
 //! world only through the [`Observer`] that it tells what happens.
 
+pub mod coverage;
 pub mod defects;
 pub mod doors;
 pub mod faults;
@@ -158,6 +159,14 @@ pub enum KernelEvent<'a> {
         /// What it is now; in transition counts as standby.
         access: stmf_proxy::trace::LuAccess,
     },
+    /// A posted message meets these states. Told to those who count it
+    /// ([`Observer::counts_meetings`]) and to nobody else.
+    Met {
+        /// The type of the message.
+        message: stmf_proxy::message::MessageType,
+        /// One for each thing that it is about.
+        states: &'a [coverage::State],
+    },
     /// A posted message was handed to stmf.
     ToStmf(&'a Message),
     /// A status message is sent; this is its status before it is cut to 8 bits.
@@ -177,6 +186,12 @@ pub enum KernelEvent<'a> {
 pub trait Observer {
     /// `event` happened at `now`. Called in the middle of things: it may look, not act.
     fn kernel_event(&self, now: Time, event: &KernelEvent<'_>);
+
+    /// Whether [`KernelEvent::Met`] is wanted: it costs a look at everything that a message is
+    /// about.
+    fn counts_meetings(&self) -> bool {
+        false
+    }
 }
 
 /// Looks away.
@@ -297,6 +312,10 @@ impl Kernel {
 
     pub(crate) fn tell(&self, event: KernelEvent<'_>) {
         self.0.observer.kernel_event(self.0.executor.now(), &event);
+    }
+
+    pub(crate) fn counts_meetings(&self) -> bool {
+        self.0.observer.counts_meetings()
     }
 
     /// The next number for something that reports tell apart (tasks).

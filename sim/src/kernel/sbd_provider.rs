@@ -231,6 +231,11 @@ impl LuProvider for SbdProvider {
         PROVIDER_NAME
     }
 
+    fn in_transition(&self, lu: LuId) -> bool {
+        let access = self.access_state(lu);
+        matches!(access, Some(AccessState::ToStandby | AccessState::ToActive))
+    }
+
     fn task_allocated(&self, _: &Kernel, task: &Rc<Task>) {
         let Some(unit) = self.unit_of(task) else {
             return;

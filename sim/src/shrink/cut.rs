@@ -19,6 +19,9 @@ pub struct Cuttable {
     rest: Duration,
 }
 
+/// How the step begins with which a scenario ends its trouble.
+const HEALS: &str = "heal";
+
 /// How many of the last commands are tried to be kept alone.
 const LAST_COMMANDS: [usize; 5] = [1, 4, 16, 64, 256];
 
@@ -74,6 +77,47 @@ impl Cuttable {
         let mut other = self.clone();
         change(&mut other.script);
         other
+    }
+
+    /// The place of the step with which healing begins, if there is such a step.
+    ///
+    /// What comes from there on is put to a world to see whether everything works again
+    /// ([`crate::explore::HEAL`]). Without all of that, or in less time, other things would not work, and a
+    /// failure would only seem to stay: it is left as it is.
+    pub(super) fn healing(&self) -> Option<usize> {
+        let heals = |input: &Input| match &input.operation {
+            Operation::Step { text } => text.starts_with(HEALS),
+            _ => false,
+        };
+        self.script.inputs.iter().position(heals)
+    }
+
+    /// Which inputs are left as they are: all from the beginning of healing, and the ports and
+    /// logins that these use.
+    pub(super) fn pinned(&self) -> Vec<bool> {
+        let inputs = &self.script.inputs;
+        let mut pinned = vec![false; inputs.len()];
+        let Some(healing) = self.healing() else {
+            return pinned;
+        };
+        pinned[healing..].fill(true);
+        let used: BTreeSet<PathNumber> = inputs[healing..]
+            .iter()
+            .filter_map(|input| path_of(&input.operation))
+            .map(|(path, _)| path)
+            .collect();
+        for (place, input) in inputs[..healing].iter().enumerate() {
+            if let Some((path, true)) = path_of(&input.operation) {
+                pinned[place] = used.contains(&path);
+            }
+        }
+        let origins = port_origins(inputs);
+        for place in 0..inputs.len() {
+            if let (true, Some(origin)) = (pinned[place], origins[place]) {
+                pinned[origin] = true;
+            }
+        }
+        pinned
     }
 
     fn place_end(&mut self) {
@@ -203,7 +247,17 @@ impl Subject for Cuttable {
     }
 
     fn retain(&self, keep: &[bool]) -> Cuttable {
-        self.with_inputs(retained(&self.script.inputs, keep))
+        let pinned = self.pinned();
+        let keep: Vec<bool> = keep
+            .iter()
+            .zip(pinned)
+            .map(|(keep, pin)| *keep || pin)
+            .collect();
+        self.with_inputs(retained(&self.script.inputs, &keep))
+    }
+
+    fn truncate(&self, inputs: usize) -> Cuttable {
+        self.with_inputs(self.script.inputs[..inputs].to_vec())
     }
 
     fn groups(&self) -> Vec<Vec<bool>> {
@@ -297,6 +351,7 @@ impl Subject for Cuttable {
 mod tests {
     use super::super::samples::{input, script};
     use super::*;
+    use crate::explore::HEAL;
 
     fn add_port(node: NodeId) -> Operation {
         Operation::AddPort {
@@ -377,6 +432,42 @@ mod tests {
         let whole = cuttable(vec![add_port(0), login(0, 7, 0)]);
         let cut = whole.retain(&[false, true]);
         assert_eq!(operations(&cut), [login(0, 7, 0)]);
+    }
+
+    #[test]
+    fn healing_and_what_it_needs_is_left_as_it_is() {
+        let step = |text: &str| Operation::Step { text: text.into() };
+        let whole = cuttable(vec![
+            step("trouble"),
+            add_port(0),
+            add_port(0),
+            login(0, 0, 0),
+            login(0, 1, 1),
+            Operation::Logout { path: 0 },
+            step(HEAL),
+            Operation::Logout { path: 1 },
+            step("demand"),
+        ]);
+        let pinned = [false, false, true, false, true, false, true, true, true];
+        assert_eq!(whole.pinned(), pinned);
+        let cut = whole.retain(&[false; 9]);
+        assert_eq!(
+            operations(&cut),
+            [
+                add_port(0),
+                login(0, 0, 1),
+                step(HEAL),
+                Operation::Logout { path: 1 },
+                step("demand"),
+            ]
+        );
+        // What was never done goes all the same.
+        assert_eq!(
+            operations(&whole.truncate(2)),
+            [step("trouble"), add_port(0)]
+        );
+        assert!(!whole.truncate(6).pinned().contains(&true));
+        assert!(HEAL.starts_with(HEALS));
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Subject for CuttableNode {
         }
     }
 
+    fn truncate(&self, inputs: usize) -> CuttableNode {
+        let keep: Vec<bool> = (0..self.inputs()).map(|place| place < inputs).collect();
+        self.retain(&keep)
+    }
+
     fn groups(&self) -> Vec<Vec<bool>> {
         let numbers: Vec<usize> = self.script.input_numbers().collect();
         let facts = &*self.facts;

@@ -14,6 +14,8 @@ pub trait Subject: Clone {
     /// Only the inputs whose flag is true (one for each), and of these only those that still make
     /// sense: none that needs one that is gone.
     fn retain(&self, keep: &[bool]) -> Self;
+    /// Only the first inputs: what comes after them was never done.
+    fn truncate(&self, inputs: usize) -> Self;
     /// What may go together, as flags of what stays: the more goes, the earlier. Made anew after
     /// every success.
     fn groups(&self) -> Vec<Vec<bool>>;
@@ -163,8 +165,7 @@ impl<'a, S: Subject, E> Search<'a, S, E> {
     pub fn cut_tail(&mut self, shown: Shown) {
         let inputs = self.best.inputs();
         if shown.done < inputs {
-            let keep: Vec<bool> = (0..inputs).map(|place| place < shown.done).collect();
-            self.best = self.best.retain(&keep);
+            self.best = self.best.truncate(shown.done);
             self.tried.insert(self.best.fingerprint());
         }
     }
@@ -302,6 +303,9 @@ mod tests {
                 }
             }
             Numbers(kept)
+        }
+        fn truncate(&self, inputs: usize) -> Numbers {
+            Numbers(self.0[..inputs].to_vec())
         }
         fn groups(&self) -> Vec<Vec<bool>> {
             vec![self.0.iter().map(|(_, needs)| needs.is_none()).collect()]

@@ -118,8 +118,10 @@ const SMALLER: [fn(&Input) -> Option<Input>; 5] = [
 
 fn commands_at_once<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
     for smaller in SMALLER {
+        let pinned = search.best().pinned();
         let candidate = search.best().changed(|script| {
-            for input in &mut script.inputs {
+            let inputs = script.inputs.iter_mut().zip(pinned);
+            for (input, _) in inputs.filter(|(_, pinned)| !pinned) {
                 if let Some(other) = smaller(input) {
                     *input = other;
                 }
@@ -133,6 +135,10 @@ fn commands_at_once<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
 fn commands<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
     let mut place = 0;
     while let Some(input) = search.best().script().inputs.get(place) {
+        if search.best().pinned()[place] {
+            place += 1;
+            continue;
+        }
         let mut helped = false;
         let candidates: Vec<Input> = SMALLER
             .iter()
@@ -315,8 +321,11 @@ fn faults<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
 /// Sends the commands of one path over another one that was opened before it.
 fn paths<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
     let opened = |search: &Search<'_, Cuttable, E>| -> Vec<PathNumber> {
-        let inputs = search.best().script().inputs.iter();
-        let paths = inputs.filter_map(|input| path_of(&input.operation));
+        let pinned = search.best().pinned();
+        let inputs = search.best().script().inputs.iter().zip(pinned);
+        let paths = inputs
+            .filter(|(_, pinned)| !pinned)
+            .filter_map(|(input, _)| path_of(&input.operation));
         paths
             .filter_map(|(path, opens)| opens.then_some(path))
             .collect()
@@ -361,12 +370,20 @@ fn merged(cuttable: &Cuttable, old: PathNumber, new: PathNumber) -> Cuttable {
     cuttable.with_inputs(inputs)
 }
 
-/// The inputs with other gaps between them; places among steps are no more than the time.
+/// The inputs with other gaps between them; places among steps are no more than the time. Healing
+/// takes the time that it takes.
 fn with_gaps(cuttable: &Cuttable, gap: impl Fn(usize, Duration) -> Duration) -> Cuttable {
     let mut inputs = cuttable.script().inputs.clone();
+    let healing = cuttable.healing().unwrap_or(inputs.len());
     let (mut before, mut now) = (Time::ZERO, Time::ZERO);
     for (place, input) in inputs.iter_mut().enumerate() {
-        now = now + gap(place, input.time - before);
+        let old = input.time - before;
+        now = now
+            + if place > healing {
+                old
+            } else {
+                gap(place, old)
+            };
         before = input.time;
         (input.time, input.steps, input.ended) = (now, 0, 0);
     }
@@ -384,7 +401,8 @@ fn gaps_at_once<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
 }
 
 fn gaps<E>(search: &mut Search<'_, Cuttable, E>) -> Tried<E> {
-    for place in 0..search.best().inputs() {
+    let healing = search.best().healing();
+    for place in 0..healing.map_or(search.best().inputs(), |place| place + 1) {
         for shorter in GAPS {
             let inputs = &search.best().script().inputs;
             let before = place.checked_sub(1).and_then(|before| inputs.get(before));

@@ -81,6 +81,7 @@ pub use stuck::Stuck;
 
 use crate::executor::{Choices, Executor, GroupId};
 use crate::kernel::KernelConfig;
+use crate::kernel::coverage::Coverage;
 use crate::relays::UnknownRelay;
 use choices::Drawn;
 use network::{Network, NetworkConfig};
@@ -105,6 +106,7 @@ pub struct Builder {
     patience: Duration,
     most_steps: u64,
     recorder: Option<SharedRecorder>,
+    coverage: Option<Rc<Coverage>>,
     sinks: Vec<Rc<RefCell<dyn Sink>>>,
 }
 
@@ -143,6 +145,12 @@ impl Builder {
     /// Writes the run down from its very beginning.
     pub fn recorder(mut self, recorder: SharedRecorder) -> Builder {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// Counts which messages met which states of the kernels. No part of the run.
+    pub fn coverage(mut self, coverage: Rc<Coverage>) -> Builder {
+        self.coverage = Some(coverage);
         self
     }
 
@@ -212,6 +220,7 @@ impl Builder {
             disks: Disks::new(&executor, &trace),
             trace,
             handles: Rc::new(Cell::new(0)),
+            coverage: self.coverage,
             paths: Rc::new(Cell::new(0)),
         };
         let node = |id: NodeId| {
@@ -323,6 +332,7 @@ impl World {
             patience: Duration::from_secs(200),
             most_steps: u64::MAX,
             recorder: None,
+            coverage: None,
             sinks: Vec::new(),
         }
     }

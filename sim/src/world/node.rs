@@ -14,6 +14,7 @@ use super::relay::{Host, RelayProgram};
 use super::trace::{self, Event, LuOperation, NodeId, Trace};
 use crate::executor::sync::Promise;
 use crate::executor::{Executor, GroupId};
+use crate::kernel::coverage::Coverage;
 use crate::kernel::port::{DEFAULT_BUFFER_SIZE, TargetPort};
 use crate::kernel::sbd_provider::SbdProvider;
 use crate::kernel::stmf::types::LuId;
@@ -68,6 +69,8 @@ pub(super) struct Surroundings {
     pub(super) network: Network,
     pub(super) disks: Disks,
     pub(super) handles: Rc<Cell<u64>>,
+    /// Counts what messages meet in the kernels.
+    pub(super) coverage: Option<Rc<Coverage>>,
     /// How many paths there were.
     pub(super) paths: Rc<Cell<PathNumber>>,
 }
@@ -213,7 +216,8 @@ impl Node {
                 node.after_panic();
             }
         });
-        let observer = NodeObserver::new(self.id, executor, trace.clone(), panicked);
+        let observer = NodeObserver::new(self.id, executor, trace.clone(), panicked)
+            .counting(self.around.coverage.clone());
         let mut config = self.kernel_config.borrow().clone();
         config.name = format!("node {}", self.id);
         let kernel = Kernel::boot(executor, config, Rc::new(observer));

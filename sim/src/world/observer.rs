@@ -4,6 +4,7 @@
 use super::faults;
 use super::trace::{Event, NodeId, Trace};
 use crate::executor::{Executor, ThreadId};
+use crate::kernel::coverage::Coverage;
 use crate::kernel::{KernelEvent, Observer};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(super) struct NodeObserver {
     calls: Cell<u64>,
     post_count: Cell<u64>,
     panicked: Rc<dyn Fn()>,
+    coverage: Option<Rc<Coverage>>,
 }
 
 impl NodeObserver {
@@ -48,7 +50,14 @@ impl NodeObserver {
             calls: Cell::new(0),
             post_count: Cell::new(0),
             panicked,
+            coverage: None,
         }
+    }
+
+    /// Counts what messages meet, if that is wanted.
+    pub(super) fn counting(mut self, coverage: Option<Rc<Coverage>>) -> NodeObserver {
+        self.coverage = coverage;
+        self
     }
 
     fn upcall(&self, length: usize) -> Upcall {
@@ -77,6 +86,10 @@ fn next(counter: &Cell<u64>) -> u64 {
 }
 
 impl Observer for NodeObserver {
+    fn counts_meetings(&self) -> bool {
+        self.coverage.is_some()
+    }
+
     fn kernel_event(&self, now: Time, event: &KernelEvent<'_>) {
         let thread = self.executor.current();
         let tell = |event: Event<'_>| self.trace.record(now, Some(self.node), event);
@@ -143,6 +156,11 @@ impl Observer for NodeObserver {
                     reason: &panic.reason,
                 });
                 (self.panicked)();
+            }
+            KernelEvent::Met { message, states } => {
+                if let Some(coverage) = &self.coverage {
+                    coverage.met(message, states);
+                }
             }
             // What the kernel does inside is not part of the trace: it follows from the rest.
             KernelEvent::ToStmf(_) | KernelEvent::StatusBeforeWire(_) => {}

@@ -76,6 +76,9 @@ pub struct Arguments {
     /// Run every seed twice and compare, event by event.
     #[arg(long)]
     check_determinism: bool,
+    /// Count which messages met which states of the kernels, and list what never met.
+    #[arg(long)]
+    coverage: bool,
     /// Go on after a failure; failures that say the same are counted together.
     #[arg(long)]
     keep_going: bool,
@@ -172,6 +175,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         jobs,
         keep_going: arguments.keep_going,
         twice: arguments.check_determinism,
+        coverage: arguments.coverage,
         relay: arguments.relay,
         oracles: oracles(arguments.scheduler),
     };

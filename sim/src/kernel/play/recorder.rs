@@ -77,7 +77,10 @@ impl Observer for Recorder {
             },
             KernelEvent::ToStmf(message) => notes.to_stmf.push(message.message_type().name()),
             KernelEvent::StatusBeforeWire(status) => notes.statuses.push(*status),
-            KernelEvent::Post { .. } | KernelEvent::PostDone { .. } | KernelEvent::Panicked(_) => {}
+            KernelEvent::Post { .. }
+            | KernelEvent::PostDone { .. }
+            | KernelEvent::Met { .. }
+            | KernelEvent::Panicked(_) => {}
         }
     }
 }

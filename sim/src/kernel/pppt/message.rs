@@ -33,6 +33,12 @@ impl Pppt<'_> {
         };
         let msgid = message.msgid;
         let message_type = message.message_type();
+        if self.0.counts_meetings() {
+            self.0.tell(KernelEvent::Met {
+                message: message_type,
+                states: &self.states_met(&message),
+            });
+        }
         match message.body {
             Body::RegisterProxyPort(port) => {
                 let status = self.register_port(&port).await;

@@ -13,6 +13,7 @@
 //! | `mod.rs` | the device |
 //! | `door.rs` | which door is installed |
 //! | `message.rs` | where a posted message goes |
+//! | `meeting.rs` | what state it meets |
 //! | `target.rs` | proxy ports and their states |
 //! | `session.rs` | sessions of proxy ports |
 //! | `task.rs` | commands that run for the peer |
@@ -27,6 +28,7 @@
 
 mod counters;
 mod door;
+mod meeting;
 mod message;
 mod report;
 mod session;
@@ -41,6 +43,7 @@ pub use report::{SessionReport, TargetReport, TaskReport};
 pub use target::{DEFAULT_BUFFER_SIZE, TargetState};
 pub use task::TaskState;
 
+use super::coverage::State;
 use super::doors::Door;
 use super::{Kernel, KernelEvent};
 use crate::executor::sync::{Condition, Mutex};
@@ -219,6 +222,9 @@ impl<'a> Pppt<'a> {
     /// a door is installed. A message that the kernel cannot understand is dropped with a
     /// warning, without an error; so is one of no bytes at all. Other commands do nothing.
     pub async fn ioctl(&self, handle: Handle, ioctl: Ioctl<'_>) -> Result<(), Errno> {
+        if let (Err(_), Command::Message(bytes)) = (self.check(handle), ioctl.command) {
+            self.tell_refused(bytes);
+        }
         self.check(handle)?;
         if !ioctl.privileged {
             return Err(Errno::EPERM);
@@ -241,6 +247,18 @@ impl<'a> Pppt<'a> {
                 outcome
             }
             Command::Other(_) => Ok(()),
+        }
+    }
+
+    /// A message came to a closed device.
+    fn tell_refused(&self, bytes: &[u8]) {
+        if self.0.counts_meetings()
+            && let Some(peeked) = stmf_proxy::message::peek(bytes)
+        {
+            self.0.tell(KernelEvent::Met {
+                message: peeked.message_type,
+                states: &[State::DeviceClosed],
+            });
         }
     }
 

@@ -56,6 +56,15 @@ impl ProxyTask {
         self.stmf.get()?.upgrade()
     }
 
+    /// Whether read data was sent; if so, whether it is that of a small read, which the status
+    /// follows by itself.
+    pub(super) fn data_sent(&self) -> Option<bool> {
+        let buffer = self.buffer.borrow();
+        buffer
+            .as_ref()
+            .map(|buffer| buffer.status_good_follows.get())
+    }
+
     /// The task is not found by its id any more.
     fn leave_session(self: &Rc<ProxyTask>) {
         if let Some(session) = self.session.upgrade() {

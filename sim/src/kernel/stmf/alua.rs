@@ -32,6 +32,11 @@ impl Stmf<'_> {
         )
     }
 
+    /// Whether ALUA was ever on since the boot.
+    pub(crate) fn alua_was_enabled(&self) -> bool {
+        self.state().alua_was_enabled.get()
+    }
+
     /// Sets the ALUA state. Switching it on registers every port that takes part in ALUA and
     /// every active LU with the peer, newest first, in one go with the stmf lock held; what
     /// cannot be registered is logged and skipped.

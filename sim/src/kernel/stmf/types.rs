@@ -107,6 +107,12 @@ pub trait LuProvider {
     /// The task is over: what the LU keeps for it can go.
     fn task_freed(&self, kernel: &Kernel, task: &Rc<Task>);
 
+    /// Whether the LU was given up and the peer has not said yet that it serves it.
+    fn in_transition(&self, lu: LuId) -> bool {
+        let _ = lu;
+        false
+    }
+
     /// The LU is reset, at the wish of a session: its tasks are gone already.
     fn reset(&self, kernel: &Kernel, lu: &Rc<Lu>, by: &Rc<Session>) {
         let _ = (kernel, lu, by);
