@@ -11,6 +11,7 @@ mod properties;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -276,7 +277,7 @@ struct Server {
 }
 
 impl DoorServer for Server {
-    fn call(&self, _: &[u8], reply: DoorReply) {
+    fn call(&self, _: &Bytes, reply: DoorReply) {
         self.served.set(self.served.get() + 1);
         reply.answer(self.answer.get());
     }
@@ -402,7 +403,7 @@ impl System {
             }
             Step::Upcall { size } => {
                 let kernel = self.world.node(0).kernel().unwrap();
-                let called = self.call(async move || kernel.pppt().upcall(&vec![0; size]).await);
+                let called = self.call(async move || kernel.pppt().upcall(&Bytes::from(vec![0; size])).await);
                 Outcome::Called(called.map_err(|error| error.errno()))
             }
             Step::Answer { result } => {

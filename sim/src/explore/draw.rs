@@ -359,7 +359,8 @@ fn network(pen: &mut Pen) -> NetworkConfig {
     }
     match pen.below(12) {
         0..2 => network.cut = Ratio::new(1, 2),
-        2 => network.largest_piece = Some(pen.of(&[1, 7, 33, 1000])),
+        // Pieces of one byte make a message of a thousand of them.
+        2 => network.largest_piece = Some(pen.of(&[200, 200, 1000, 1000, 1000, 33, 33, 1])),
         _ => {}
     }
     network
@@ -597,7 +598,7 @@ fn link(pen: &mut Pen, to: &mut Vec<Timed>) {
             wait,
             Act::SlowReader {
                 from: node,
-                bytes_per_second: pen.of(&[None, Some(2_000), Some(100_000)]),
+                bytes_per_second: pen.of(&[None, Some(30_000), Some(1_000_000)]),
             },
         ),
         _ => push(wait, Act::Network(network(pen))),

@@ -113,7 +113,7 @@ impl Order {
                 ends.goodbye |=
                     bytes.len() <= GOODBYE_FRAME && first == Some(&FrameKind::Goodbye.code());
                 // Whoever sends messages on a connection has given up those before.
-                if bytes.len() == HEADER_LENGTH && first == Some(&FrameKind::Message.code()) {
+                if bytes.len() >= HEADER_LENGTH && first == Some(&FrameKind::Message.code()) {
                     ends.open.retain(|other| *other >= connection);
                 }
                 return;
