@@ -8,10 +8,10 @@
 #[path = "common/properties.rs"]
 mod properties;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -403,7 +403,8 @@ impl System {
             }
             Step::Upcall { size } => {
                 let kernel = self.world.node(0).kernel().unwrap();
-                let called = self.call(async move || kernel.pppt().upcall(&Bytes::from(vec![0; size])).await);
+                let called = self
+                    .call(async move || kernel.pppt().upcall(&Bytes::from(vec![0; size])).await);
                 Outcome::Called(called.map_err(|error| error.errno()))
             }
             Step::Answer { result } => {

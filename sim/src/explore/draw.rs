@@ -93,6 +93,14 @@ const SORTS: [Sort; 15] = [
 ];
 
 impl Sort {
+    /// Whether a kernel tells its peer of it, with the stmf lock held.
+    fn tells_the_peer(self) -> bool {
+        matches!(
+            self,
+            Sort::Session | Sort::Port | Sort::FailOver | Sort::Unit | Sort::Alua
+        )
+    }
+
     /// The group of faults that it belongs to; none for what hosts do.
     fn group(self) -> Option<&'static str> {
         Some(match self {
@@ -271,6 +279,12 @@ pub fn draw(seed: u64, from: &Draw) -> Scenario {
     };
     while (scenario.acts.len() as u64) < length {
         let sort = SORTS[pen.weighted(&weights)];
+        // What tells the peer holds the stmf lock until the door answers: now and then for long.
+        if sort.tells_the_peer() && from.faults.contains(&"door") && pen.one_in(6) {
+            let act = slow_answer(&mut pen);
+            let wait = Duration::ZERO;
+            scenario.acts.push(Timed { wait, act });
+        }
         acts(&mut pen, sort, &mut scenario.acts);
     }
     scenario
@@ -368,10 +382,10 @@ fn network(pen: &mut Pen) -> NetworkConfig {
 
 fn scsi_data(pen: &mut Pen) -> Scsi {
     let blocks = match pen.below(40) {
-        0..24 => 1 + pen.below(4),
-        24..34 => 8,
-        34..37 => 64 + pen.below(192),
-        37 | 38 => 257 + pen.below(256),
+        0..22 => 1 + pen.below(4),
+        22..31 => 8,
+        31..35 => 64 + pen.below(192),
+        35..39 => 257 + pen.below(256),
         // More than a server thread with a default stack has room for.
         _ => 500 + pen.below(1400),
     } as u16;
@@ -635,6 +649,17 @@ fn kernel_fault(pen: &mut Pen) -> KernelFault {
             times,
         },
     }
+}
+
+/// A door call that the kernel has to try again, a second later.
+fn slow_answer(pen: &mut Pen) -> Act {
+    let fault = DoorFault::Errno {
+        errno: Errno::EAGAIN,
+        times: 1 + pen.below(2),
+    };
+    let node = pen.node();
+    let only = None;
+    Act::DoorFault { node, fault, only }
 }
 
 fn door_fault(pen: &mut Pen) -> DoorFault {

@@ -30,10 +30,7 @@ const SETTLE: Duration = Duration::from_secs(90);
 const FOR_COMMAND: Duration = Duration::from_secs(60);
 
 /// After that relays have tried to connect again, however long the trouble was.
-const FOR_LINK: Duration = Duration::from_secs(40);
-
-/// How often an operator looks after the relays.
-const RESTARTS: u32 = 5;
+const FOR_LINK: Duration = Duration::from_secs(60);
 
 /// Between two tries of a host.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -84,13 +81,21 @@ impl Stage {
         }
         // A relay ends if it finds the proxy service busy, as it is until the handle of one that
         // was killed is closed; the service management of a node starts it again.
-        for _ in 0..RESTARTS {
+        for _ in 0..FOR_LINK.as_secs() {
             world.sleep(Duration::from_secs(1)).await;
-            for node in 0..2 {
-                self.start_relay(node);
+            for node in world.nodes() {
+                if node.relay().is_none() {
+                    let _ = node.start_relay();
+                }
+                // Somebody may have queued to switch it off.
+                if node
+                    .kernel()
+                    .is_some_and(|kernel| !kernel.stmf().service_enabled())
+                {
+                    let _ = node.set_service(true).await;
+                }
             }
         }
-        world.sleep(FOR_LINK).await;
         world.step(SETTLED);
         // An operator would switch ALUA on again; for the relays that is a new link.
         if needs_registration(&self.scenario) {

@@ -203,13 +203,15 @@ impl Order {
             }
             return;
         };
+        // Whichever of several that say the same it was, nobody knows.
+        let alike = direction.pending.iter().filter(|sent| is_it(sent)).count();
         let Some(sent) = direction.pending.remove(place) else {
             return;
         };
         if sent.sequence > direction.ended {
             direction.earlier = direction.ended;
         }
-        if sent.answered.is_some_and(|at| at < direction.earlier) {
+        if alike == 1 && sent.answered.is_some_and(|at| at < direction.earlier) {
             let text = format!(
                 "node {node} was given {}, which node {sender} had sent at {} over an earlier \
                  link, after what came over a later one",

@@ -156,6 +156,16 @@ pub(crate) fn pause_of(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(milliseconds))
 }
 
+/// For how long all threads that serve a door are busy, if this is the text of
+/// [`DOOR_NO_THREAD`].
+pub(crate) fn busy_of(text: &str) -> Option<Duration> {
+    let (name, detail) = text.split_once(": ")?;
+    let (_, busy) = detail.rsplit_once(", ")?;
+    let milliseconds =
+        (name == DOOR_NO_THREAD).then(|| busy.strip_suffix(" ms")?.parse().ok())??;
+    Some(Duration::from_millis(milliseconds))
+}
+
 /// Says that a fault hits something now.
 pub(super) fn tell(trace: &Trace, executor: &Executor, node: NodeId, name: &str, detail: &str) {
     let text = match detail {
@@ -180,6 +190,9 @@ mod tests {
         assert_eq!(pause_of("pause: for 3000 ms"), Some(Duration::from_secs(3)));
         assert_eq!(failed_call("door-eintr: call 3, EINTR (4)"), Some(3));
         assert_eq!(failed_call("door-no-thread: call 3, 20 ms"), None);
+        let busy = busy_of("door-no-thread: call 3, 20 ms");
+        assert_eq!(busy, Some(Duration::from_millis(20)));
+        assert_eq!(busy_of("door-eintr: call 3, EINTR (4)"), None);
         assert_eq!(pause_of("post-failed: for 3000 ms"), None);
     }
 

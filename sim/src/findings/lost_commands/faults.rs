@@ -146,6 +146,12 @@ impl Faults {
             *still = (*still).max(now + pause);
             return true;
         }
+        // A call that waits for a thread may hold the stmf lock, and so hold up everything.
+        if let Some(busy) = faults::busy_of(text) {
+            let still = self.still.entry(node).or_default();
+            *still = (*still).max(now + busy);
+            return true;
+        }
         match faults::name(text) {
             SERVICE_DISABLED => self.off.insert(node),
             SERVICE_ENABLED => self.off.remove(&node),
