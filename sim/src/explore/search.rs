@@ -322,12 +322,13 @@ mod tests {
                 summary.seeds < 2
             }
         }
+        assert_eq!(search().run(&Impatient).seeds, 2);
+        // Seeds that were begun are counted, however many others were faster meanwhile.
         let ended = Search {
             jobs: 2,
             ..search()
-        }
-        .run(&Impatient);
-        assert!((2..=4).contains(&ended.seeds), "{}", ended.seeds);
+        };
+        assert!(ended.run(&Impatient).seeds >= 2);
     }
 
     #[test]
