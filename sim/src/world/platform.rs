@@ -13,7 +13,7 @@
 //! closed at once.
 //!
 //! A thread that does nothing but one such call can be a thread of the kernel from the beginning
-//! ([`SimPlatform::enter`]): the call then runs in it, and no second one is made.
+//! (`SimPlatform::enter`): the call then runs in it, and no second one is made.
 
 use crate::executor::sync::Promise;
 use crate::kernel::Kernel;
