@@ -374,10 +374,16 @@ impl Path {
             transfer: transfer.movement(),
             timeout: nanoseconds(self.initiator.0.timeout.get()),
         });
-        if let Transfer::Write(data) | Transfer::WriteImmediate(data) = transfer {
-            written = data;
-            request = request.with_data(data.to_vec());
-            request.immediate = matches!(transfer, Transfer::WriteImmediate(_));
+        match transfer {
+            Transfer::None | Transfer::Read(_) => {}
+            Transfer::Write(data) => {
+                written = data;
+                request = request.with_data(data.to_vec());
+            }
+            Transfer::WriteImmediate(data) => {
+                written = data;
+                request = request.with_immediate_data(data.to_vec());
+            }
         }
         self.exchange.tell(Event::Command {
             initiator: self.initiator.id(),
