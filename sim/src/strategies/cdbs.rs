@@ -192,6 +192,9 @@ fn any_data() -> impl Strategy<Value = Data> {
 
 /// Commands that no host should send: bytes of a sound one changed, the data of another one with
 /// it, or a CDB of any bytes.
+///
+/// On the profile illumos one kind of them brings a node down that no relay can prevent: data
+/// that comes along with a command which takes none (trap 9, docs/kernel.md).
 pub fn odd(blocks: u32) -> impl Strategy<Value = Command> {
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let changed = (sound(blocks), changes).prop_map(|(mut command, changes)| {

@@ -269,8 +269,8 @@ fn disk() -> BoxedStrategy<Vec<Timed>> {
 fn operator() -> BoxedStrategy<Vec<Timed>> {
     let (lu, port) = (|| 0..4u8, || 0..4u8);
     prop_oneof![
-        6 => (node(), lu(), prop::bool::weighted(0.9))
-            .prop_map(|(to, lu, orderly)| Act::FailOver { to, lu, orderly }),
+        6 => (node(), lu(), prop::bool::weighted(0.1))
+            .prop_map(|(to, lu, rude)| Act::FailOver { to, lu, orderly: !rude }),
         1 => (node(), lu()).prop_map(|(node, lu)| Act::Standby { node, lu }),
         2 => (node(), lu()).prop_map(|(node, lu)| Act::RemoveLu { node, lu }),
         2 => (node(), lu(), any::<bool>())

@@ -167,7 +167,8 @@ impl Scenarios {
         let unit = (select(vec![64u32, 16, 256, 2048]), faults::node())
             .prop_map(|(blocks, active)| Unit { blocks, active });
         let timeout = select(vec![100u64, 30, 5]).prop_map(Duration::from_secs);
-        let world = (any::<u64>(), faults::network(), prop::bool::weighted(0.9));
+        let hasty = prop::bool::weighted(0.1);
+        let world = (any::<u64>(), faults::network(), hasty);
         let equipment = (
             [ports.clone(), ports],
             vec(unit, self.units.clone()),
@@ -176,7 +177,7 @@ impl Scenarios {
         );
         let (relays, kernel) = (self.relays.clone(), self.kernel.clone());
         (world, equipment, self.all_acts()).prop_map(move |(world, equipment, acts)| {
-            let (seed, network, settled) = world;
+            let (seed, network, hasty) = world;
             let (ports, units, hosts, timeout) = equipment;
             Scenario {
                 seed,
@@ -188,7 +189,7 @@ impl Scenarios {
                 units,
                 hosts,
                 timeout,
-                settled,
+                settled: !hasty,
                 acts,
             }
         })
