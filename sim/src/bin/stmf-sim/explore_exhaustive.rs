@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `stmf-sim explore --exhaustive`: every order of a small scenario.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,13 @@ use stmf_sim::recording::{Settings, TraceRecorder};
 use stmf_sim::relays;
 use stmf_sim::report::thousands;
 
+/// Profiles of kernels.
+#[derive(Clone, Copy, ValueEnum)]
+enum Kernels {
+    Illumos,
+    Hardened,
+}
+
 /// Options of `--exhaustive`.
 #[derive(Args)]
 #[command(next_help_heading = "Every order of small scenarios")]
@@ -25,6 +32,9 @@ pub struct ExhaustiveArguments {
     /// Only this one [default: all].
     #[arg(long, value_name = "NAME", requires = "exhaustive")]
     scenario: Option<String>,
+    /// The acts begin at these ticks and at no others, one number for each.
+    #[arg(long, value_name = "T,T", value_delimiter = ',', requires = "scenario")]
+    starts: Option<Vec<u8>>,
     /// At how many choices of a run every alternative is taken.
     #[arg(long, value_name = "D", default_value_t = 8, requires = "exhaustive")]
     depth: u32,
@@ -46,9 +56,9 @@ pub struct ExhaustiveArguments {
     /// The relay of both nodes, by its name in traces.
     #[arg(long, value_name = "NAME", requires = "exhaustive")]
     relay: Option<String>,
-    /// Kernels that survive their own mistakes.
-    #[arg(long, requires = "exhaustive")]
-    hardened: bool,
+    /// The profile of the kernels in place of that of the scenario.
+    #[arg(long, value_name = "PROFILE", requires = "exhaustive")]
+    kernels: Option<Kernels>,
     /// Where the trace of the first run is written in which something is found.
     #[arg(
         long,
@@ -106,6 +116,18 @@ fn selected(arguments: &ExhaustiveArguments, defect: Option<&str>) -> Result<Vec
             return Err(format!("no small scenario is called {name:?}; see --list"));
         }
     }
+    if let Some(starts) = &arguments.starts {
+        for small in &mut small {
+            let acts = small.acts.len();
+            if starts.len() != acts {
+                let name = small.name;
+                return Err(format!(
+                    "--starts needs {acts} numbers, one for each act of {name}"
+                ));
+            }
+            small.only = Some(starts.clone());
+        }
+    }
     if let Some(id) = defect {
         let failure = field::by_id(id).ok_or(format!("no field failure is called {id:?}"))?;
         let plan = (failure.build)(Variant::Broken).plan();
@@ -128,9 +150,13 @@ fn selected(arguments: &ExhaustiveArguments, defect: Option<&str>) -> Result<Vec
             .map(|small| small.with_relay(relay))
             .collect();
     }
-    if arguments.hardened {
-        let harden = |small: Small| small.with_kernels(|kernel| kernel.profile = Profile::Hardened);
-        small = small.into_iter().map(harden).collect();
+    if let Some(kernels) = arguments.kernels {
+        let profile = match kernels {
+            Kernels::Illumos => Profile::Illumos,
+            Kernels::Hardened => Profile::Hardened,
+        };
+        let change = |small: Small| small.with_kernels(|kernel| kernel.profile = profile);
+        small = small.into_iter().map(change).collect();
     }
     Ok(small)
 }
