@@ -59,8 +59,8 @@ pub mod relay {
     }
     struct Relay(Host, RefCell<State>);
     impl DoorServer for Relay {
-        fn call(&self, message: &[u8], reply: DoorReply) {
-            let frame = [&(message.len() as u32).to_be_bytes(), message]
+        fn call(&self, message: &Bytes, reply: DoorReply) {
+            let frame = [&(message.len() as u32).to_be_bytes()[..], message]
                 .concat()
                 .into();
             let mut state = self.1.borrow_mut();

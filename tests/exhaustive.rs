@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use stmf_sim::explore::exhaustive::{self, Bounds, Report, Small};
 use stmf_sim::findings::Kind;
+use stmf_sim::kernel::Profile;
 use stmf_sim::recording::{Settings, TraceRecorder};
 use stmf_sim::replay;
 
@@ -44,32 +45,33 @@ fn cutting_at_states_leaves_no_end_out() {
         assert_eq!(all.outcomes, cut.outcomes, "{name}");
         assert_eq!((all.complete, cut.complete), (true, true), "{name}");
         assert_eq!((all.cut, cut.contradictions), (0, 0), "{name}");
-        assert!(
-            cut.cut > 0 && cut.runs < all.runs,
-            "{name}: {cut:?} {all:?}"
-        );
+        assert!(cut.cut > 0 && cut.runs <= all.runs, "{name}: {cut:?}");
     }
 }
 
-/// What has to be at the wrong place at the wrong time is found there; without its cause, nothing.
+/// A small read whose relay dies between the data and the status brings an illumos kernel down,
+/// if threads run in one order out of hundreds; a kernel that survives its mistakes stays up in
+/// all of them.
 #[test]
-fn a_task_that_is_freed_under_its_user_is_found_in_some_order() {
-    let sound = small("reset", 1);
-    let broken = sound
-        .clone()
-        .with_kernels(|kernel| kernel.defects.unheld_tasks = true);
-    let bounds = Bounds {
-        depth: 7,
-        ..Bounds::default()
+fn what_goes_wrong_in_few_orders_is_found() {
+    let hardened = Small {
+        only: Some(vec![0, 3]),
+        ..small("relay-killed", 3)
     };
-    let report = exhaustive::search(&broken, bounds, |_| true);
+    let illumos = hardened
+        .clone()
+        .with_kernels(|kernel| kernel.profile = Profile::Illumos);
+    let report = exhaustive::search(&illumos, Bounds::default(), |_| true);
     let found = report.found.expect("a node goes down");
-    assert!(report.runs > 1, "the first order does not show it");
-    assert_eq!(found.findings[0].kind, Kind::NodePanic, "{found:?}");
-    assert!(found.findings[0].text.contains("bad mutex"), "{found:?}");
-    let report = exhaustive::search(&sound, bounds, |_| true);
-    assert_eq!(report.found, None);
-    assert!(report.complete);
+    assert!(
+        report.runs > 10,
+        "the first orders do not show it: {found:?}"
+    );
+    let finding = &found.findings[0];
+    assert_eq!(finding.kind, Kind::NodePanic, "{finding}");
+    assert!(finding.text.contains("trap 7"), "{finding}");
+    let report = exhaustive::search(&hardened, Bounds::default(), |_| true);
+    assert_eq!((report.found, report.complete), (None, true));
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Stage {
         let write = Scsi::Write {
             lba,
             blocks,
-            immediate: number % 2 == 0,
+            immediate: number.is_multiple_of(2),
         };
         let serves = |node: &NodeId| self.access(*node, lu) == Some(AccessState::Active);
         if let Some(node) = (0..2).find(serves)

@@ -441,10 +441,11 @@ impl Stage {
     /// Removes ports whose removal has failed, and adds them again.
     pub(super) async fn renew_ports(&self) {
         for (node, name) in self.half_removed.take() {
-            let ports = self.ports.borrow();
-            let named = ports.get(&node).into_iter().flatten();
-            let place = named.into_iter().position(|port| port.name == name);
-            drop(ports);
+            let place = {
+                let ports = self.ports.borrow();
+                let mut named = ports.get(&node).into_iter().flatten();
+                named.position(|port| port.name == name)
+            };
             if let Some(place) = place.and_then(|place| u8::try_from(place).ok()) {
                 self.remove_port(node, place, true).await;
             }
@@ -473,19 +474,15 @@ impl Stage {
         let network = self.world.network();
         match act {
             Act::StartRelay { node } => self.start_relay(node & 1),
-            Act::StopRelay { node } => {
-                if self.node(*node).relay().is_some() {
-                    self.count("relay-stop");
-                    self.node(*node).stop_relay();
-                }
+            Act::StopRelay { node } if self.node(*node).relay().is_some() => {
+                self.count("relay-stop");
+                self.node(*node).stop_relay();
             }
             Act::KillRelay { node } => self.node(*node).kill_relay(),
-            Act::PowerOff { node } => {
-                if self.node(*node).is_up() {
-                    self.count("power-off");
-                    self.node(*node).power_off();
-                    self.look(node & 1);
-                }
+            Act::PowerOff { node } if self.node(*node).is_up() => {
+                self.count("power-off");
+                self.node(*node).power_off();
+                self.look(node & 1);
             }
             Act::Break => network.break_connections(0, 1),
             Act::HalfOpen { hears } => network.half_open(hears & 1, (hears & 1) ^ 1),
@@ -530,7 +527,7 @@ impl Stage {
                     self.replaced.borrow_mut().insert(node & 1);
                 }
             }
-            // Those that wait are done elsewhere.
+            // Those that wait are done elsewhere; the rest cannot be done now.
             _ => {}
         }
     }

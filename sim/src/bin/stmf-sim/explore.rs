@@ -149,7 +149,6 @@ pub fn run(arguments: Arguments) -> ExitCode {
         let changes = explore_exhaustive::Changes {
             defect: arguments.defect.map(|defect| defect.id),
             relay: arguments.relay,
-            hardened: arguments.profile == ProfileName::Hardened,
         };
         return explore_exhaustive::run(&arguments.exhaustive, &changes);
     }

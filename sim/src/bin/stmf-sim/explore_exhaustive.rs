@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! `stmf-sim explore --exhaustive`: every order of a small scenario.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,13 @@ use stmf_sim::recording::{Settings, TraceRecorder};
 use stmf_sim::relays;
 use stmf_sim::report::thousands;
 
+/// Profiles of kernels.
+#[derive(Clone, Copy, ValueEnum)]
+enum Kernels {
+    Illumos,
+    Hardened,
+}
+
 /// Options of `--exhaustive`.
 #[derive(Args)]
 #[command(next_help_heading = "Every order of small scenarios")]
@@ -25,6 +32,9 @@ pub struct ExhaustiveArguments {
     /// Only this one [default: all].
     #[arg(long, value_name = "NAME", requires = "exhaustive")]
     scenario: Option<String>,
+    /// The acts begin at these ticks and at no others, one number for each.
+    #[arg(long, value_name = "T,T", value_delimiter = ',', requires = "scenario")]
+    starts: Option<Vec<u8>>,
     /// At how many choices of a run every alternative is taken.
     #[arg(long, value_name = "D", default_value_t = 8, requires = "exhaustive")]
     depth: u32,
@@ -43,6 +53,9 @@ pub struct ExhaustiveArguments {
     /// Take the first and the last of delays and pieces, too.
     #[arg(long, requires = "exhaustive")]
     other_choices: bool,
+    /// The profile of the kernels in place of that of the scenario.
+    #[arg(long, value_name = "PROFILE", requires = "exhaustive")]
+    kernels: Option<Kernels>,
     /// Where the trace of the first run is written in which something is found.
     #[arg(
         long,
@@ -66,8 +79,6 @@ pub struct Changes<'a> {
     pub defect: Option<&'a str>,
     /// The relay of both nodes.
     pub relay: Option<&'a str>,
-    /// Its kernels survive their own mistakes.
-    pub hardened: bool,
 }
 
 /// Runs the command. The exit status is 0 if nothing was found, 1 if something was, 2 if the
@@ -110,6 +121,18 @@ fn selected(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> Result<Ve
             return Err(format!("no small scenario is called {name:?}; see --list"));
         }
     }
+    if let Some(starts) = &arguments.starts {
+        for small in &mut small {
+            let acts = small.acts.len();
+            if starts.len() != acts {
+                let name = small.name;
+                return Err(format!(
+                    "--starts needs {acts} numbers, one for each act of {name}"
+                ));
+            }
+            small.only = Some(starts.clone());
+        }
+    }
     if let Some(id) = changes.defect {
         let failure = field::by_id(id).ok_or(format!("no field failure is called {id:?}"))?;
         let plan = (failure.build)(Variant::Broken).plan();
@@ -132,9 +155,13 @@ fn selected(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> Result<Ve
             .map(|small| small.with_relay(relay))
             .collect();
     }
-    if changes.hardened {
-        let harden = |small: Small| small.with_kernels(|kernel| kernel.profile = Profile::Hardened);
-        small = small.into_iter().map(harden).collect();
+    if let Some(kernels) = arguments.kernels {
+        let profile = match kernels {
+            Kernels::Illumos => Profile::Illumos,
+            Kernels::Hardened => Profile::Hardened,
+        };
+        let change = |small: Small| small.with_kernels(|kernel| kernel.profile = profile);
+        small = small.into_iter().map(change).collect();
     }
     Ok(small)
 }

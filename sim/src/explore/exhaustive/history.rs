@@ -170,7 +170,7 @@ impl History {
     }
 
     /// Something was done from outside, or a thread from outside ran.
-    pub(super) fn from_outside(&mut self, world: &World, what: u64) {
+    pub(super) fn outside_acted(&mut self, world: &World, what: u64) {
         self.look_at_clock(world);
         self.before = Shared::of(world);
         self.ear.borrow_mut().compared = false;
@@ -226,7 +226,7 @@ mod tests {
     fn history() -> (World, History) {
         let world = World::builder().build();
         let mut history = History::new(Rc::default());
-        history.from_outside(&world, 0);
+        history.outside_acted(&world, 0);
         (world, history)
     }
 
@@ -265,7 +265,7 @@ mod tests {
             let disk = Disk::shared(MemoryStore::new(512, Fill::RECORDED));
             world.disks().insert([1; 16], disk.clone());
             let mut history = History::new(Rc::default());
-            history.from_outside(&world, 0);
+            history.outside_acted(&world, 0);
             for node in order {
                 let _ = disk.borrow().metadata();
                 history.stepped(&world, Process::Node(node), 0, 0);

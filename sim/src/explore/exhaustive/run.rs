@@ -19,6 +19,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::time::Time;
 
+/// Acts that wait for their tick.
+type Due = Rc<RefCell<Vec<(u64, Promise<()>)>>>;
+
 /// The step with which the part begins whose every order is run.
 pub const EXPLORE: &str = "explore: every order of what follows";
 
@@ -135,7 +138,7 @@ struct Run<'a> {
     history: History,
     processes: BTreeMap<GroupId, Process>,
     /// Acts that may begin, by number, with what lets them.
-    due: Rc<RefCell<Vec<(u64, Promise<()>)>>>,
+    due: Due,
     exploring: Rc<Cell<bool>>,
     over: Rc<Cell<bool>>,
     choices: u64,
@@ -267,9 +270,9 @@ impl Run<'_> {
         let exploring = self.exploring.get();
         let before = std::mem::replace(&mut self.steering.borrow_mut().exploring, exploring);
         match (before, exploring) {
-            (_, true) => self.history.from_outside(&self.world, 0),
+            (_, true) => self.history.outside_acted(&self.world, 0),
             (true, false) => {
-                self.history.from_outside(&self.world, 1);
+                self.history.outside_acted(&self.world, 1);
                 self.cut = self.was_seen(seen, 0);
             }
             (false, false) => {}
@@ -309,7 +312,7 @@ impl Run<'_> {
             None => {
                 let (number, begin) = self.due.borrow_mut().remove(chosen - threads.len());
                 begin.set(());
-                self.history.from_outside(&self.world, 2 + number);
+                self.history.outside_acted(&self.world, 2 + number);
             }
         }
     }
@@ -390,7 +393,7 @@ struct Part {
     before: Vec<crate::explore::Act>,
     acts: Vec<crate::explore::Act>,
     starts: Vec<Start>,
-    due: Rc<RefCell<Vec<(u64, Promise<()>)>>>,
+    due: Due,
     exploring: Rc<Cell<bool>>,
     over: Rc<Cell<bool>>,
 }
