@@ -66,7 +66,11 @@ fn group_of(act: &Act) -> Group {
         | Act::Network(_) => Group::Link,
         Act::DoorFault { .. } => Group::Door,
         Act::StartRelay { .. } | Act::StopRelay { .. } | Act::KillRelay { .. } => Group::Relay,
-        Act::PowerOff { .. } | Act::Boot { .. } => Group::Node,
+        Act::SlowReader { .. } => Group::Link,
+        Act::ReplaceRelay { .. } => Group::Relay,
+        Act::KernelFault { .. } | Act::SetService { .. } => Group::Kernel,
+        Act::DiskFault { .. } => Group::Disk,
+        Act::PowerOff { .. } | Act::Boot { .. } | Act::Pause { .. } => Group::Node,
         _ => Group::Operator,
     }
 }

@@ -133,7 +133,7 @@ proptest! {
             setting.server.connection().send(Bytes::copy_from_slice(piece));
         }
         setting.server.connection().close();
-        setting.run(1);
+        setting.run(60);
         prop_assert_eq!(setting.client.bytes.take(), to_client.concat());
         prop_assert_eq!(setting.client.heard(), ["Closed"]);
         prop_assert_eq!(setting.network.connections(), 0);
@@ -146,7 +146,7 @@ proptest! {
         }
         setting.freeze_for_a_while(0);
         setting.freeze_for_a_while(1);
-        setting.run(2);
+        setting.run(60);
         prop_assert_eq!(setting.client.taken.get(), to_server.concat().len());
         prop_assert_eq!(setting.server.bytes.take(), to_server.concat());
     }
