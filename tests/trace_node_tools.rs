@@ -141,7 +141,7 @@ fn commands_that_matter_stay() {
     let folder = tempfile::tempdir().unwrap();
     let file = record(folder.path(), "double-done", 1);
     let shrunk = shrink(&file, 1, Kind::NodePanic);
-    assert!(shrunk.before > 100 && shrunk.after < 10, "{}", shrunk.after);
+    assert!(shrunk.before > 50 && shrunk.after < 10, "{}", shrunk.after);
     let file = record(folder.path(), "stop-panic", 1);
     let shrunk = shrink(&file, 1, Kind::NodePanic);
     assert!(shrunk.before > 50 && shrunk.after < 20, "{}", shrunk.after);

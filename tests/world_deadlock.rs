@@ -195,9 +195,9 @@ fn two_nodes_that_wait_for_each_other_are_told() {
       node 0, addition of a port: waits for the stmf lock of node 0, held by set of the ALUA state (node 0)
       scenario, scenario: waits for addition of a port
       relay 0, main: waits for post
-      relay 0, ALUA: waits for set of the ALUA state
-      relay 1, main: waits for post
       relay 1, ALUA: waits for set of the ALUA state
+      relay 1, main: waits for post
+      relay 0, ALUA: waits for set of the ALUA state
     ");
 }
 

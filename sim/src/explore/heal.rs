@@ -83,9 +83,9 @@ impl Stage {
         // was killed is closed; the service management of a node starts it again.
         for _ in 0..FOR_LINK.as_secs() {
             world.sleep(Duration::from_secs(1)).await;
-            for node in world.nodes() {
+            for (number, node) in (0..).zip(world.nodes()) {
                 if node.relay().is_none() {
-                    let _ = node.start_relay();
+                    self.start_relay(number);
                 }
                 // Somebody may have queued to switch it off.
                 if node

@@ -47,6 +47,8 @@ pub(super) struct Stage {
     names: Cell<u32>,
     /// Boots of each node that this stage has seen.
     boots: RefCell<BTreeMap<NodeId, u64>>,
+    /// The boot of each node on which all LUs were made known.
+    equipped: RefCell<BTreeMap<NodeId, u64>>,
     /// Ports that somebody tried to remove in vain.
     half_removed: RefCell<BTreeSet<(NodeId, String)>>,
     /// Nodes whose relay is not the one of the scenario.
@@ -70,6 +72,7 @@ impl Stage {
             sessions: RefCell::default(),
             names: Cell::new(0),
             boots: RefCell::default(),
+            equipped: RefCell::default(),
             half_removed: RefCell::default(),
             replaced: RefCell::default(),
             deeds: RefCell::default(),
@@ -143,16 +146,30 @@ impl Stage {
     /// number on both, as the views of an administrator would have it. A proxied command is
     /// carried out on the LU that has its *number* on the other node.
     pub(super) async fn make_units(&self, node: NodeId) {
+        let boot = self.node(node).boots();
         for (number, unit) in (0..).zip(&self.scenario.units) {
+            if self.node(node).boots() != boot {
+                return; // Whoever has booted it since does this.
+            }
             let taken_over = self.access(node ^ 1, number) == Some(AccessState::Active);
             let active = unit.active & 1 == node && !taken_over;
             let _ = self.node(node).add_lu(Scenario::lu(number), active).await;
         }
+        self.equipped.borrow_mut().insert(node, boot);
     }
 
-    /// Gives a node the relay of the scenario and starts it.
+    /// Whether a node knows all LUs. Before, nothing is done there that would make one of them
+    /// known out of turn: neither an operator nor the peer.
+    fn is_equipped(&self, node: NodeId) -> bool {
+        let boot = self.node(node).boots();
+        self.equipped.borrow().get(&(node & 1)) == Some(&boot)
+    }
+
+    /// Starts the relay of a node.
     pub(super) fn start_relay(&self, node: NodeId) {
-        let _ = self.node(node).start_relay();
+        if self.is_equipped(node) {
+            let _ = self.node(node).start_relay();
+        }
     }
 
     /// Puts the relay of the scenario back where another one has taken its place.
@@ -365,7 +382,7 @@ impl Stage {
                     self.count("lu-removed");
                 }
             }
-            Act::AddLu { node, lu, active } => {
+            Act::AddLu { node, lu, active } if self.is_equipped(*node) => {
                 let lu = Scenario::lu(self.unit(*lu));
                 let _ = self.node(*node).add_lu(lu, *active).await;
             }
@@ -374,7 +391,7 @@ impl Stage {
                 if *orderly {
                     let _ = self.node(to ^ 1).lu_standby(lu).await;
                 }
-                if self.node(*to).import_lu(lu).await.is_ok() {
+                if self.is_equipped(*to) && self.node(*to).import_lu(lu).await.is_ok() {
                     self.count("failover");
                 }
             }

@@ -21,8 +21,10 @@ struct Command {
     lun: [u8; 8],
     cdb: Vec<u8>,
     lu: Option<LuId>,
-    /// It has gone to the peer.
+    /// It has gone to the peer, or one that looks like it.
     sent: bool,
+    /// A message is known to be its own.
+    has_task: bool,
 }
 
 /// Which command a task of messages is.
@@ -73,6 +75,7 @@ impl Watcher for Answers {
                     cdb: cdb.to_vec(),
                     lu,
                     sent: false,
+                    has_task: false,
                 };
                 self.commands.insert((node, initiator, tag), command);
             }
@@ -137,14 +140,20 @@ impl Answers {
             return;
         }
         let of_node = (node, 0, 0)..=(node, u32::MAX, u64::MAX);
-        let command = self.commands.range_mut(of_node).find(|(_, command)| {
-            !command.sent
+        if self.tasks.contains_key(&(node, sent.task_msgid)) {
+            return; // It is tried again.
+        }
+        let mut alike = self.commands.range_mut(of_node).filter(|(_, command)| {
+            !command.has_task
                 && command.session == sent.session_id
                 && command.lun == sent.task_lun_no
                 && command.cdb == sent.task_cdb
         });
-        if let Some(((_, initiator, tag), command)) = command {
+        if let Some(((_, initiator, tag), command)) = alike.next() {
             command.sent = true;
+            command.has_task = true;
+            // Their messages cannot be told apart: any of them may be the one.
+            alike.for_each(|(_, twin)| twin.sent = true);
             let owner = Owner {
                 initiator: *initiator,
                 tag: *tag,
@@ -229,8 +238,19 @@ mod tests {
     }
 
     fn story(sent_too: bool) -> Vec<Finding> {
+        let read = cdb::read_10(9, 1);
+        told(&read, 1, &cdb::test_unit_ready(), 2, sent_too)
+    }
+
+    /// A command is aborted after it has gone to the peer; its status comes, and ends another one.
+    fn told(
+        read: &[u8],
+        session: u64,
+        ready: &[u8],
+        other_session: u64,
+        sent_too: bool,
+    ) -> Vec<Finding> {
         let sense = Sense::LBA_OUT_OF_RANGE.to_bytes();
-        let (read, ready) = (cdb::read_10(9, 1), cdb::test_unit_ready());
         let scsi_cmd = |session_id, task_msgid, cdb: &[u8]| {
             encoded(Body::ScsiCommand(ScsiCommand {
                 task_msgid,
@@ -248,7 +268,10 @@ mod tests {
                 immed_data: Vec::new(),
             }))
         };
-        let (first, second) = (scsi_cmd(1, 7, &read), scsi_cmd(2, 8, &ready));
+        let (first, second) = (
+            scsi_cmd(session, 7, read),
+            scsi_cmd(other_session, 8, ready),
+        );
         let status = encoded(Body::ScsiStatus(ScsiStatus {
             task_msgid: 7,
             session_id: 1,
@@ -272,11 +295,15 @@ mod tests {
         let (initiator, tag) = (0, 1);
         let mut events = vec![
             (0, standby),
-            (0, command(1, 1, &read)),
+            (0, command(1, session, read)),
             (0, upcall(&first)),
             (0, Event::Aborted { initiator, tag }),
-            (0, command(2, 2, &ready)),
+            (0, command(2, other_session, ready)),
         ];
+        // Both are out when the message goes: it may be of either.
+        if read == ready {
+            events[2..].rotate_right(1);
+        }
         if sent_too {
             events.push((0, upcall(&second)));
         }
@@ -308,6 +335,13 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("status of task 0x7"), "{text}");
+    }
+
+    #[test]
+    fn of_two_commands_that_look_alike_either_may_have_gone() {
+        let read = cdb::read_10(9, 1);
+        assert!(told(&read, 1, &read, 1, false).is_empty());
+        assert_eq!(told(&read, 1, &read, 2, false).len(), 1);
     }
 
     #[test]

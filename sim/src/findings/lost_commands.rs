@@ -13,6 +13,7 @@ mod faults;
 use super::describe::describe;
 use super::proxied::Proxied;
 use super::{Finding, Found, Kind, Seen, Watcher};
+use crate::kernel::stmf::MANAGEMENT_ID;
 use crate::scsi::opcode;
 use crate::world::trace::{Event, InitiatorId, NodeId, Record};
 use command::{Command, Link, Step, Trail};
@@ -36,6 +37,21 @@ const MOST: usize = 16_384;
 
 /// Lost commands of one run that are told.
 const MOST_TOLD: usize = 20;
+
+/// Whether a message is of task management: what the peer carries out, and that it has done so.
+/// Both end commands, of other initiators too.
+fn is_management(record: &Seen<'_>) -> bool {
+    let subject = record.peek().map(|seen| &seen.subject);
+    matches!(subject, Some(Subject::Task { task_msgid, .. }) if task_msgid & MANAGEMENT_ID != 0)
+}
+
+/// Whether a message has the peer close a port, and end its commands: it is sent before the port
+/// is asked whether it has sessions.
+fn closes_port(record: &Seen<'_>) -> bool {
+    record
+        .peek()
+        .is_some_and(|seen| seen.message_type == MessageType::DeregisterProxyPort)
+}
 
 #[derive(Default)]
 pub(super) struct LostCommands {
@@ -139,6 +155,9 @@ impl LostCommands {
         let Some(Body::ScsiCommand(sent)) = record.decoded().map(|message| &message.body) else {
             return;
         };
+        if self.tasks.contains_key(&(node, sent.task_msgid)) {
+            return; // It is tried again.
+        }
         let found = self.commands.iter_mut().find(|(_, command)| {
             command.node == node
                 && command.task.is_none()
@@ -159,6 +178,9 @@ impl LostCommands {
             self.proxied_command(node, record);
         }
         self.faults.called(node, call, record);
+        if is_management(record) {
+            self.disturb(node);
+        }
         let Some((number, message_type)) = self.about(node, true, record) else {
             return;
         };
@@ -205,6 +227,9 @@ impl LostCommands {
         let proxied = self.proxied.entry(node).or_default();
         let refused = proxied.given(record);
         let refuses = self.faults.posted(node, post, record);
+        if is_management(record) || closes_port(record) {
+            self.disturb(node);
+        }
         let Some((number, message_type)) = self.about(node, false, record) else {
             return;
         };
@@ -237,8 +262,8 @@ impl LostCommands {
         }
     }
 
-    fn post_done(&mut self, node: NodeId, post: u64) {
-        self.faults.post_done(node, post);
+    fn post_done(&mut self, node: NodeId, post: u64, now: Time) {
+        self.faults.post_done(node, post, now);
         let number = self.posts.remove(&(node, post));
         let command = number.and_then(|number| self.commands.get_mut(&number));
         if let Some(trail) = command.and_then(|command| command.trail.as_mut())
@@ -363,7 +388,7 @@ impl Watcher for LostCommands {
             Event::Upcall { call, .. } => self.upcall(node, call, record),
             Event::UpcallDone { call, outcome } => self.upcall_done(node, call, outcome, now),
             Event::Post { post, .. } => self.post(record, node, post),
-            Event::PostDone { post, .. } => self.post_done(node, post),
+            Event::PostDone { post, .. } => self.post_done(node, post, now),
             Event::Fault(text) => self.fault(record, node, text),
             Event::RelayLog(line) => self.proxied.entry(node).or_default().relay_log(line),
             // Whoever ends a connection is not told that it has ended; the next one tells.

@@ -20,6 +20,7 @@ use super::units::{LuId, Units};
 use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::scsi::reservation::READ_KEYS;
 use crate::scsi::{Sense, SenseKey, Status, be, opcode};
+use crate::world::faults::{self, SERVICE_DISABLED, SERVICE_ENABLED};
 use crate::world::trace::{Event, InitiatorId, LuAccess, NodeId, Record};
 use model::{Access, Nexus, NotDone, Persistent, access};
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,6 +151,8 @@ pub(super) struct Reservations {
     commands: BTreeMap<(InitiatorId, u64), Command>,
     /// A reset may be under way.
     resets_until: Time,
+    /// The last event that may have ended what sessions had reserved.
+    shaken: u64,
 }
 
 impl Reservations {
@@ -223,7 +226,7 @@ impl Reservations {
         let command = self.commands.remove(&id)?;
         let (now, time) = (record.sequence, record.time);
         let nexus = self.sessions.get(&(command.node, command.session)).copied();
-        let resets = time < self.resets_until;
+        let (resets, shaken) = (time < self.resets_until, self.shaken);
         let unit = self.units.get_mut(&command.lu)?;
         let mut beside = command.beside || unit.changed > command.began;
         if is_change(command.access) {
@@ -258,7 +261,7 @@ impl Reservations {
         };
         let session = (command.node, command.session);
         let certain = match command.access {
-            Access::Reserve => time >= unit.doubtful_until && !resets,
+            Access::Reserve => time >= unit.doubtful_until && !resets && command.began > shaken,
             _ => time >= unit.doubtful_until,
         };
         let why = unit
@@ -324,7 +327,8 @@ impl Reservations {
     }
 
     /// Something has happened to the sessions of this pair of nodes.
-    fn sessions_changed(&mut self) {
+    fn sessions_changed(&mut self, now: u64) {
+        self.shaken = now;
         self.units
             .values_mut()
             .for_each(|unit| unit.reserved = None);
@@ -486,12 +490,12 @@ impl Watcher for Reservations {
                 let nexus = (initiator, port.to_vec());
                 let nexus = *self.nexuses.entry(nexus).or_insert(next);
                 self.sessions.insert((node, session), nexus);
-                self.sessions_changed();
+                self.sessions_changed(record.sequence);
             }
             Event::SessionClosed { session, .. } => {
                 self.gone(node, Some(session), record.time);
                 self.sessions.remove(&(node, session));
-                self.sessions_changed();
+                self.sessions_changed(record.sequence);
             }
             Event::Boot { .. } | Event::PowerOff | Event::Panic { .. } => {
                 self.names.event(record);
@@ -501,11 +505,13 @@ impl Watcher for Reservations {
                 for unit in self.units.values_mut() {
                     unit.access(node, LuAccess::Gone, record.sequence);
                 }
-                self.sessions_changed();
+                self.sessions_changed(record.sequence);
             }
-            // A peer that lets go of a session or a port ends what that session had reserved.
-            Event::Post { message, .. } => {
-                let held = |unit: &Unit| matches!(unit.reserved, Some(Some(_)));
+            // Who lets go of a session or a port ends what that session had reserved: before it
+            // tells the peer, and the peer when it is told.
+            Event::Post { message, .. } | Event::Upcall { message, .. } => {
+                let held =
+                    |unit: &Unit| matches!(unit.reserved, Some(Some(_))) || unit.changing > 0;
                 if self.units.values().any(held)
                     && peek(message).is_none_or(|seen| {
                         matches!(
@@ -514,11 +520,17 @@ impl Watcher for Reservations {
                         )
                     })
                 {
-                    self.sessions_changed();
+                    self.sessions_changed(record.sequence);
+                }
+            }
+            // With the service off, ports and their sessions are closed.
+            Event::Fault(text) => {
+                if matches!(faults::name(text), SERVICE_DISABLED | SERVICE_ENABLED) {
+                    self.sessions_changed(record.sequence);
                 }
             }
             Event::Management { .. } => {
-                self.sessions_changed();
+                self.sessions_changed(record.sequence);
                 // Its copy for the peer may come late.
                 let until = record.time + DOUBT;
                 self.resets_until = self.resets_until.max(until);
@@ -531,7 +543,7 @@ impl Watcher for Reservations {
             | Event::Connect { .. }
             | Event::Connected { .. }
             | Event::Disconnected { .. }
-            | Event::Call { .. } => self.sessions_changed(),
+            | Event::Call { .. } => self.sessions_changed(record.sequence),
             _ => {}
         }
     }

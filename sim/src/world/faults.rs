@@ -25,6 +25,8 @@ pub struct Fault {
 pub const PAUSE: &str = "pause";
 /// The relay process ends wherever it stands.
 pub const RELAY_KILLED: &str = "relay-killed";
+/// An access to a disk that takes long.
+pub const DISK_SLOW: &str = "disk-slow";
 /// The service stmf is switched off.
 pub const SERVICE_DISABLED: &str = "service-disabled";
 /// The service stmf is on again.
@@ -122,7 +124,7 @@ pub const FAULTS: &[Fault] = &[
         "slow-registration",
         "the registration of a proxy port takes long",
     ),
-    fault("disk-slow", "an access to a disk takes long"),
+    fault(DISK_SLOW, "an access to a disk takes long"),
     fault("disk-read-error", "an access to a disk fails with 03/11/00"),
     fault(
         "disk-write-error",

@@ -250,21 +250,22 @@ impl Platform for SimPlatform {
                 self.call("post", post).await
             }
             Request::SetAluaState(state) => {
+                let (trace, node) = (self.0.trace.clone(), self.0.node);
+                // Told by the thread that has done it: when the caller goes on, another one may
+                // have set it again.
                 let set = async move {
                     let enabled = state.alua_state != 0;
-                    kernel.stmf().set_alua(enabled, state.alua_node).await
+                    let result = kernel.stmf().set_alua(enabled, state.alua_node).await;
+                    let result = result.map_err(|_| Errno::EINVAL);
+                    let event = Event::AluaState {
+                        enabled,
+                        number: state.alua_node.into(),
+                        outcome: result.map_err(Errno::number),
+                    };
+                    trace.record(kernel.executor().now(), Some(node), event);
+                    result
                 };
-                let result = self.call("set of the ALUA state", set).await;
-                let result = result.map_err(|_| Errno::EINVAL);
-                let event = Event::AluaState {
-                    enabled: state.alua_state != 0,
-                    number: state.alua_node.into(),
-                    outcome: result.map_err(Errno::number),
-                };
-                self.0
-                    .trace
-                    .record(self.0.kernel.executor().now(), Some(self.0.node), event);
-                result
+                self.call("set of the ALUA state", set).await
             }
             Request::GetAluaState(state) => {
                 let (enabled, node) = kernel.stmf().alua();

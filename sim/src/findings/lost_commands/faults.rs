@@ -10,12 +10,17 @@ use crate::kernel::stmf::ATTEMPTS;
 use crate::world::faults::{self, SERVICE_DISABLED, SERVICE_ENABLED};
 use crate::world::trace::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use stmf_proxy::message::{Body, MessageType, Subject};
 use stmf_proxy::status::Errno;
 use stmf_proxy::time::Time;
 
 /// Calls, posts and ports that are remembered. No pair of nodes has as many.
 const MOST: usize = 4_096;
+
+/// The kernel answers a registration before the port is online, and nothing tells when it is: a
+/// command that comes at once is refused, and no relay can know.
+const COMES_ONLINE: Duration = Duration::from_millis(1);
 
 /// A call or a post in progress.
 #[derive(Default)]
@@ -35,6 +40,9 @@ pub(super) struct Faults {
     /// kernel tells even when the port then stays, because it has sessions), by the node that does
     /// not know them.
     unknown: BTreeSet<(NodeId, Vec<u8>)>,
+    /// Ports of the peer whose registration has just ended well, by node, with when it did.
+    fresh: BTreeMap<(NodeId, Vec<u8>), Time>,
+    freshest: Time,
     /// Until when nodes stand still.
     still: BTreeMap<NodeId, Time>,
     /// Nodes whose service is off.
@@ -78,7 +86,7 @@ impl Faults {
     }
 
     /// A message is posted. Whether it is a command that the kernel refuses, for a registration
-    /// was lost or the service is off.
+    /// was lost, the port is not online yet, or the service is off.
     pub(super) fn posted(&mut self, node: NodeId, post: u64, record: &Seen<'_>) -> bool {
         let registers = registered(record);
         if let Some(port) = &registers {
@@ -101,24 +109,34 @@ impl Faults {
         if self.off.contains(&node) {
             return true;
         }
-        if self.unknown.is_empty() {
+        let some_are_fresh = record.time - self.freshest <= COMES_ONLINE;
+        if !some_are_fresh {
+            self.fresh.clear();
+        }
+        if self.unknown.is_empty() && self.fresh.is_empty() {
             return false;
         }
         match record.decoded().map(|message| &message.body) {
             Some(Body::ScsiCommand(command)) => {
-                let port = command.tgt_devid.ident.clone();
-                self.unknown.contains(&(node, port))
+                let port = (node, command.tgt_devid.ident.clone());
+                let since = self.fresh.get(&port);
+                self.unknown.contains(&port)
+                    || since.is_some_and(|since| record.time - *since <= COMES_ONLINE)
             }
             _ => false,
         }
     }
 
-    pub(super) fn post_done(&mut self, node: NodeId, post: u64) {
+    pub(super) fn post_done(&mut self, node: NodeId, post: u64, now: Time) {
         let carried = self.posts.remove(&(node, post)).unwrap_or_default();
-        if carried.hit
-            && let Some(port) = carried.registers
-        {
+        let Some(port) = carried.registers else {
+            return;
+        };
+        if carried.hit {
             self.lose_port(node, port);
+        } else if self.fresh.len() < MOST {
+            self.fresh.insert((node, port), now);
+            self.freshest = now;
         }
     }
 
@@ -153,6 +171,8 @@ impl Faults {
             return true;
         }
         match faults::name(text) {
+            // Longer than a host waits, for a command that takes many accesses.
+            faults::DISK_SLOW => true,
             SERVICE_DISABLED => self.off.insert(node),
             SERVICE_ENABLED => self.off.remove(&node),
             _ => false,
@@ -170,6 +190,7 @@ impl Faults {
         self.calls.retain(|(other, _), _| *other != node);
         self.posts.retain(|(other, _), _| *other != node);
         self.unknown.retain(|(other, _)| *other != node);
+        self.fresh.retain(|(other, _), _| *other != node);
         self.still.remove(&node);
         self.off.remove(&node);
     }

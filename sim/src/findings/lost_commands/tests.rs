@@ -17,6 +17,8 @@ fn bench() -> Bench<LostCommands> {
     }
     bench.wait(10_000);
     bench.carry(0, &register_port(1, "wwn.21"));
+    // It takes a moment until a port is online.
+    bench.wait(10);
     bench
 }
 
@@ -224,6 +226,7 @@ fn commands_to_a_port_whose_registration_a_fault_has_lost_are_excused() {
         bench.post_ends(1);
         if heals {
             bench.carry(0, &register_port(3, "wwn.22"));
+            bench.wait(10);
         }
         begin(&mut bench, 1, 7);
         bench.carry(0, &command(5, 7, "wwn.22", 9));
@@ -251,4 +254,90 @@ fn while_the_service_is_off_or_a_node_stands_still_commands_are_excused() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("tag 2"), "{found:?}");
     }
+}
+
+/// A reset takes a while, and ends what was begun on the LU meanwhile.
+#[test]
+fn what_task_management_ends_on_the_peer_is_no_finding() {
+    for (ended, found) in [(MANAGEMENT_ID | 1, 0), (8, 1)] {
+        let mut bench = bench();
+        begin(&mut bench, 1, 7);
+        bench.post(1, &command(ended, 7, "wwn.21", 9));
+        bench.send(0, &command(2, 7, "wwn.21", 9), 0);
+        bench.post(1, &command(2, 7, "wwn.21", 9));
+        bench.send(1, &status(ended, 7), 0);
+        time_out(&mut bench, 1);
+        assert_eq!(bench.finish().len(), found);
+    }
+}
+
+#[test]
+fn what_a_closed_port_ends_on_the_peer_is_no_finding() {
+    for (port, found) in [("wwn.21", 0), ("wwn.22", 1)] {
+        let mut bench = bench();
+        begin(&mut bench, 1, 7);
+        bench.carry(0, &command(2, 7, "wwn.21", 9));
+        match found {
+            0 => bench.carry(0, &deregister_port(3, port)),
+            _ => bench.carry(0, &register_port(3, port)),
+        }
+        time_out(&mut bench, 1);
+        assert_eq!(bench.finish().len(), found);
+    }
+}
+
+#[test]
+fn a_command_that_comes_before_its_port_is_online_is_no_finding() {
+    for (after, found) in [(0, 0), (2, 1)] {
+        let mut bench = bench();
+        bench.carry(0, &register_port(2, "wwn.22"));
+        bench.wait(after);
+        begin(&mut bench, 1, 7);
+        bench.carry(0, &command(5, 7, "wwn.22", 9));
+        bench.carry(1, &refusal(5));
+        time_out(&mut bench, 1);
+        assert_eq!(bench.finish().len(), found);
+    }
+}
+
+/// A host that gives up a long read of a slow disk has lost nothing.
+#[test]
+fn what_a_slow_disk_holds_up_is_no_finding() {
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    bench.event(0, Event::Fault("disk-slow: byte 4096"));
+    time_out(&mut bench, 1);
+    assert!(bench.finish().is_empty());
+}
+
+/// Of twins, the one whose message is tried again keeps it.
+#[test]
+fn a_message_that_is_tried_again_stays_with_its_command() {
+    let mut bench = bench();
+    for tag in [1, 2] {
+        begin(&mut bench, tag, 7);
+    }
+    let message = command(2, 7, "wwn.21", 9);
+    for attempt in [1, 2] {
+        let upcall = Event::Upcall {
+            call: 50,
+            attempt,
+            lock_held: false,
+            message: &message,
+        };
+        bench.event(0, upcall);
+        let outcome = match attempt {
+            1 => Err(11),
+            _ => Ok(11),
+        };
+        bench.event(0, Event::UpcallDone { call: 50, outcome });
+    }
+    time_out(&mut bench, 1);
+    end(&mut bench, 2);
+    let found = bench.finish();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("answered its scsi_cmd (task 2, session 7) with 11"),
+        "{found:?}"
+    );
 }

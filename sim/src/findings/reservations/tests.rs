@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-use super::super::testing::Bench;
+use super::super::testing::{Bench, deregister_port};
 use super::*;
 use crate::kernel::sbd::{
     AccessState, Config, Disk, Execution, Fill, LogicalUnit, MemoryStore, NexusId, SharedDisk,
@@ -242,12 +242,31 @@ fn reserve_keeps_others_out_until_its_session_may_have_ended() {
         initiator: 1,
         session: 1,
     };
-    for event in [reset, gone, Event::RelayEnded] {
-        let mut story = Story::new();
-        story.good(1, 1, &cdb::reserve_6(), &[]);
-        story.bench.event(1, event);
-        story.read(0, 2);
-        assert!(story.bench.finish().is_empty(), "{event:?}");
+    let closed = deregister_port(1, "port.1");
+    let closing = Event::Upcall {
+        call: 1,
+        attempt: 1,
+        lock_held: true,
+        message: &closed,
+    };
+    let off = Event::Fault("service-disabled");
+    for event in [reset, gone, closing, off, Event::RelayEnded] {
+        for during in [false, true] {
+            let mut story = Story::new();
+            let tag = story.begin(1, 1, &cdb::reserve_6(), &[]);
+            if during {
+                story.bench.event(1, event);
+            }
+            story.end(1, 1, tag, Completion::GOOD, &[]);
+            if !during {
+                story.bench.event(1, event);
+            }
+            story.read(0, 2);
+            assert!(
+                story.bench.finish().is_empty(),
+                "{event:?}, during: {during}"
+            );
+        }
     }
 }
 

@@ -227,10 +227,22 @@ impl<'a> Stmf<'a> {
         self.control(port, PortCommand::OfflineAcknowledged);
     }
 
+    /// Tells the provider, one thing after the other: it must not hear of "offline" before
+    /// "online".
     fn control(&self, port: &Rc<LocalPort>, command: PortCommand) {
+        port.commands.borrow_mut().push_back(command);
+        if port.commanding.replace(true) {
+            return;
+        }
         let (kernel, port) = (self.0.clone(), port.clone());
         self.0.spawn("stmf service", async move {
-            port.provider.control(&kernel, command).await;
+            loop {
+                let Some(command) = port.commands.borrow_mut().pop_front() else {
+                    break;
+                };
+                port.provider.control(&kernel, command).await;
+            }
+            port.commanding.set(false);
         });
     }
 

@@ -178,6 +178,10 @@ pub struct LocalPort {
     pub removing: Cell<bool>,
     /// Its sessions, newest first.
     pub sessions: RefCell<Vec<Rc<Session>>>,
+    /// What its provider is to be told, oldest first.
+    pub(super) commands: RefCell<VecDeque<PortCommand>>,
+    /// A thread is telling it.
+    pub(super) commanding: Cell<bool>,
 }
 
 impl LocalPort {
@@ -204,6 +208,8 @@ impl LocalPort {
             buffer_size,
             removing: Cell::new(false),
             sessions: RefCell::default(),
+            commands: RefCell::default(),
+            commanding: Cell::new(false),
         })
     }
 }
