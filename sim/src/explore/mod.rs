@@ -10,7 +10,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `act.rs`, `scenario.rs` | scenarios as values |
-//! | `draw.rs` | scenarios from seeds |
+//! | `draw/` | scenarios from seeds |
 //! | `stage.rs`, `commands.rs` | what operators and hosts do |
 //! | `heal.rs` | healing and demand |
 //! | `runner.rs` | one run |
