@@ -109,7 +109,7 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
             profile: settings.profile,
             ..KernelConfig::default()
         })
-        .relay(Shared(settings.relay.clone()));
+        .relay(settings.relay.clone());
     let mut recorder = None;
     if let Some(record) = &settings.record {
         let (recorded, by) = recording::record(builder, record)?;
@@ -165,19 +165,6 @@ pub fn run(settings: Settings, mut watch: impl FnMut(Progress)) -> Result<Report
         recording: recorder.map(|recorder| recorder.borrow_mut().report()),
         ladder: (settings.ladder > 0).then(|| story.replace(empty()).finish()),
     })
-}
-
-/// A relay program that worlds share.
-struct Shared(Rc<dyn RelayProgram>);
-
-impl RelayProgram for Shared {
-    fn start(&self, host: crate::world::Host) {
-        self.0.start(host);
-    }
-
-    fn name(&self) -> Option<String> {
-        self.0.name()
-    }
 }
 
 /// A SHA-256 digest.

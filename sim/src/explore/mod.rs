@@ -13,6 +13,7 @@
 //! | `draw/` | scenarios from seeds |
 //! | `stage.rs`, `commands.rs` | what operators and hosts do |
 //! | `heal.rs` | healing and demand |
+//! | `phases.rs` | what comes before and after the trouble, and the judgement |
 //! | `runner.rs` | one run |
 //! | `search.rs`, `summary.rs`, `twice.rs` | runs of many seeds, added up; each twice |
 //! | `found.rs`, `report.rs` | failures written into files; what people and programs read |
@@ -27,6 +28,7 @@ pub mod exhaustive;
 pub mod found;
 mod heal;
 mod kinds;
+mod phases;
 pub mod report;
 mod runner;
 mod scenario;

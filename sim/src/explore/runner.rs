@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //! One explored run: set-up, trouble, healing, demand, end; and what was found in it.
 
-use super::act::Act;
-use super::heal::HEAL;
+use super::phases::judge;
 use super::scenario::Scenario;
 use super::stage::Stage;
 use crate::executor::Choices;
-use crate::field::REST;
-use crate::findings::{Excused, Finding, Kind, Watch, invariants};
+use crate::findings::{Excused, Finding, Watch};
 use crate::kernel::coverage::Coverage;
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
@@ -19,9 +17,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::time::Time;
-
-/// How long the relays have to find each other at first.
-const FOR_ALUA: Duration = Duration::from_secs(10);
 
 /// How many steps a run may take: some hundred times what one takes that is not a bug.
 const MOST_STEPS: u64 = 3_000_000;
@@ -58,19 +53,6 @@ pub struct Verdict {
     pub fired: BTreeMap<String, u64>,
 }
 
-/// Lends its program to the builder.
-pub(super) struct Shared(pub(super) Rc<dyn RelayProgram>);
-
-impl RelayProgram for Shared {
-    fn start(&self, host: crate::world::Host) {
-        self.0.start(host);
-    }
-
-    fn name(&self) -> Option<String> {
-        self.0.name()
-    }
-}
-
 /// The world of a scenario, as it is made; with `relay` on both nodes in place of the relays that
 /// the scenario names.
 pub fn builder(scenario: &Scenario, relay: Option<Rc<dyn RelayProgram>>) -> Builder {
@@ -82,7 +64,7 @@ pub fn builder(scenario: &Scenario, relay: Option<Rc<dyn RelayProgram>>) -> Buil
         .most_steps(MOST_STEPS)
         .network(scenario.network.clone());
     match relay.or_else(|| crate::relays::by_name(&scenario.relays[0])) {
-        Some(relay) => builder.relay(Shared(relay)),
+        Some(relay) => builder.relay(relay),
         None => builder,
     }
 }
@@ -111,35 +93,13 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     let world = builder.build();
     world.disks().listen(watch.clone());
     let stage = Stage::new(world.within(), scenario.clone());
-    if named && scenario.relays[0] != scenario.relays[1] {
-        stage.set_relay(1);
+    if named {
+        stage.set_relays();
     }
     let play = stage.clone();
     let ended = caught(|| world.run(async move |_| phases(&play).await));
-    let found = match ended {
-        Ok(Ok(())) => world.deadlock().map(|stuck| Finding::from(&stuck)),
-        Ok(Err(stuck)) => Some(Finding::from(&stuck)),
-        Err(text) => Some(Finding {
-            kind: Kind::ProgramPanic,
-            time: world.now(),
-            node: None,
-            text,
-        }),
-    };
-    // Of a run that was given up, the rest is no news.
-    let rest = match found {
-        Some(found) => {
-            if found.kind == Kind::ProgramPanic {
-                world.ended(false);
-            }
-            vec![found]
-        }
-        None => invariants::check(&world),
-    };
-    rest.into_iter()
-        .for_each(|found| watch.borrow_mut().add(found));
-    let mut findings = watch.borrow_mut().finish(world.now());
-    findings.retain(|finding| !is_asked_for(&scenario, finding));
+    let acts = scenario.acts.iter().map(|timed| &timed.act);
+    let findings = judge(&world, &watch, ended, acts);
     let statistics = statistics.take();
     let mut fired: BTreeMap<String, u64> = statistics.faults.clone();
     for (deed, times) in stage.deeds.take() {
@@ -158,30 +118,11 @@ pub fn run(scenario: &Scenario, settings: Settings) -> Verdict {
     verdict
 }
 
-/// Whether a finding is just what the scenario has done: an operator who makes both nodes the
-/// same one, or a relay that is configured so.
-fn is_asked_for(scenario: &Scenario, finding: &Finding) -> bool {
-    let mistake = |act: &Act| match act {
-        Act::SetAlua { node, number, .. } => u32::from(*node) != *number,
-        Act::ReplaceRelay { relay, .. } => *relay == "standard-node-0",
-        _ => false,
-    };
-    finding.kind == Kind::SameNode && scenario.acts.iter().any(|timed| mistake(&timed.act))
-}
-
 async fn phases(stage: &Rc<Stage>) {
     let world = &stage.world;
-    stage.insert_disks();
-    for node in 0..2 {
-        stage.make_ports(node).await;
-        stage.make_units(node).await;
-        stage.start_relay(node);
-    }
+    stage.set_up().await;
     if stage.scenario.settled {
-        for node in world.nodes() {
-            let _ = node.wait_for_alua(FOR_ALUA).await;
-        }
-        world.sleep(Duration::from_millis(100)).await;
+        stage.settle().await;
         stage.log_in().await;
     }
     world.step("trouble");
@@ -192,13 +133,5 @@ async fn phases(stage: &Rc<Stage>) {
         let (stage, act) = (stage.clone(), timed.act.clone());
         world.spawn("act", async move { stage.perform(&act, number).await });
     }
-    debug_assert!(HEAL.starts_with("heal"), "shrinking knows it by that");
-    stage.heal().await;
-    stage.demand().await;
-    world.step("end: hosts log out, and the relays stop");
-    stage.end_sessions().await;
-    for node in world.nodes() {
-        node.stop_relay();
-    }
-    world.sleep(REST).await;
+    stage.close().await;
 }

@@ -439,6 +439,16 @@ impl World {
         Stuck::new(self, self.last_progress())
     }
 
+    /// Gives the world up if its threads have taken more steps than they may.
+    pub(crate) fn check_steps(&self) -> Result<(), Stuck> {
+        if self.executor().steps() <= self.inner.most_steps {
+            return Ok(());
+        }
+        let last = self.last_progress();
+        self.ended(true);
+        Err(Stuck::endless(self, last))
+    }
+
     /// Runs a scenario to its end, as one thread among those of the world.
     ///
     /// # Errors
@@ -474,11 +484,7 @@ impl World {
         self.trace().progress_made(self.now());
         loop {
             let mut steps = 0;
-            if executor.steps() > self.inner.most_steps {
-                let last = self.last_progress();
-                self.ended(true);
-                return Err(Stuck::endless(self, last));
-            }
+            self.check_steps()?;
             while result.borrow().is_none() && executor.step() {
                 steps += 1;
                 if steps % WATCH_EVERY == 0 {

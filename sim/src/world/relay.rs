@@ -31,6 +31,17 @@ pub trait RelayProgram {
     }
 }
 
+/// A program that several worlds or nodes share.
+impl<P: RelayProgram + ?Sized> RelayProgram for Rc<P> {
+    fn start(&self, host: Host) {
+        (**self).start(host);
+    }
+
+    fn name(&self) -> Option<String> {
+        (**self).name()
+    }
+}
+
 /// What the system of a node gives to one process. Clones belong to the same process.
 #[derive(Clone)]
 pub struct Host(Rc<Inner>);

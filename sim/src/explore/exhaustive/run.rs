@@ -7,9 +7,10 @@ use super::small::{Small, Start, TICK};
 use super::{Bounds, OtherChoices};
 use crate::executor::sync::Promise;
 use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId};
+use crate::explore::phases::judge;
 use crate::explore::stage::Stage;
-use crate::field::REST;
-use crate::findings::{Finding, Kind, Watch};
+use crate::explore::{Act, runner};
+use crate::findings::{Finding, Watch};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
 use crate::world::{Builder, Stuck, World};
@@ -24,9 +25,6 @@ type Due = Rc<RefCell<Vec<(u64, Promise<()>)>>>;
 
 /// The step with which the part begins whose every order is run.
 pub const EXPLORE: &str = "explore: every order of what follows";
-
-/// How long the relays have to find each other.
-const FOR_ALUA: Duration = Duration::from_secs(10);
 
 /// How long what was begun may take before healing begins: much longer than anything that goes
 /// well takes, and not as long as it takes those who wait in vain to give up.
@@ -118,17 +116,7 @@ pub(super) struct Order<'a> {
 
 /// The world of a scenario, about to be made.
 pub(super) fn builder(small: &Small, choices: Box<dyn Choices>) -> Builder {
-    let scenario = &small.scenario;
-    let [first, second] = &scenario.kernels;
-    let mut builder = World::builder()
-        .kernel(first.clone())
-        .kernel_of(1, second.clone())
-        .network(scenario.network.clone())
-        .choices(choices);
-    if let Some(relay) = crate::relays::by_name(&scenario.relays[0]) {
-        builder = builder.relay(crate::explore::runner::Shared(relay));
-    }
-    builder
+    runner::builder(&small.scenario, None).choices(choices)
 }
 
 struct Run<'a> {
@@ -156,7 +144,7 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
         drawn: 0,
         answers: 0,
     }));
-    let watch = Watch::shared();
+    let watch = Rc::new(RefCell::new(Watch::for_exploration()));
     let ear = Rc::new(RefCell::new(Ear::default()));
     let mut builder = builder(order.small, Box::new(Oracle(steering.clone())))
         .sink(watch.clone())
@@ -180,26 +168,13 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
         order,
     };
     run.begin();
-    let found = match caught(|| run.drive(seen)) {
-        Ok(Ok(())) if run.cut => None,
-        Ok(Ok(())) => world.deadlock().map(|stuck| Finding::from(&stuck)),
-        Ok(Err(stuck)) => Some(Finding::from(&stuck)),
-        Err(text) => Some(Finding {
-            kind: Kind::ProgramPanic,
-            time: world.now(),
-            node: None,
-            text,
-        }),
-    };
+    let ended = caught(|| run.drive(seen));
     let path = run.steering.borrow().path.clone();
     let (choices, contradictions) = (run.choices, run.contradictions);
     let ended = match run.cut {
         true => Ended::Cut,
         false => {
-            if let Some(found) = found {
-                watch.borrow_mut().add(found);
-            }
-            let findings = watch.borrow_mut().finish(world.now());
+            let findings = judge(&world, &watch, ended, run.order.small.all_acts());
             let kinds = findings
                 .iter()
                 .fold(0, |all, finding| mix(&[all, finding.kind as u64]));
@@ -207,6 +182,8 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
             Ended::Over(Over { findings, outcome })
         }
     };
+    // After a panic of ours a world may not come down in order either.
+    let _ = caught(move || drop((run, world)));
     Ran {
         ended,
         path,
@@ -218,11 +195,9 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
 impl Run<'_> {
     /// Starts the scenario's threads.
     fn begin(&self) {
-        let scenario = Rc::new(self.order.small.scenario.clone());
+        let scenario = Rc::new(self.order.small.whole());
         let stage = Stage::new(self.world.within(), scenario);
-        if self.order.small.scenario.relays[0] != self.order.small.scenario.relays[1] {
-            stage.set_relay(1);
-        }
+        stage.set_relays();
         let part = Part {
             stage,
             before: self.order.small.before.clone(),
@@ -240,6 +215,7 @@ impl Run<'_> {
     fn drive(&mut self, mut seen: Option<&mut Seen>) -> Result<(), Stuck> {
         self.world.expect_progress(self.world.now());
         while !self.over.get() {
+            self.world.check_steps()?;
             let executor = self.world.executor();
             if executor.outside_is_ready() {
                 executor.step();
@@ -390,8 +366,8 @@ impl Run<'_> {
 /// What the thread of the scenario knows.
 struct Part {
     stage: Rc<Stage>,
-    before: Vec<crate::explore::Act>,
-    acts: Vec<crate::explore::Act>,
+    before: Vec<Act>,
+    acts: Vec<Act>,
     starts: Vec<Start>,
     due: Due,
     exploring: Rc<Cell<bool>>,
@@ -407,16 +383,8 @@ fn round_up(time: Time) -> Time {
 impl Part {
     async fn play(self) {
         let (stage, world) = (&self.stage, &self.stage.world);
-        stage.insert_disks();
-        for node in 0..2 {
-            stage.make_ports(node).await;
-            stage.make_units(node).await;
-            stage.start_relay(node);
-        }
-        for node in world.nodes() {
-            let _ = node.wait_for_alua(FOR_ALUA).await;
-        }
-        world.sleep(Duration::from_millis(100)).await;
+        stage.set_up().await;
+        stage.settle().await;
         for (number, act) in (1 << 32..).zip(&self.before) {
             stage.perform(act, number).await;
         }
@@ -426,14 +394,7 @@ impl Part {
         self.exploring.set(true);
         self.explored().await;
         self.exploring.set(false);
-        stage.heal().await;
-        stage.demand().await;
-        world.step("end: hosts log out, and the relays stop");
-        stage.end_sessions().await;
-        for node in world.nodes() {
-            node.stop_relay();
-        }
-        world.sleep(REST).await;
+        stage.close().await;
         self.over.set(true);
     }
 

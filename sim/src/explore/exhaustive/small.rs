@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! Small scenarios, of which every order is run.
 
-use crate::explore::{Act, Scenario, Scsi, Unit};
+use crate::explore::{Act, Scenario, Scsi, Timed, Unit};
 use crate::kernel::{KernelConfig, Profile, Repairs};
 use crate::world::Ratio;
 use crate::world::StandardRelay;
@@ -53,6 +53,23 @@ impl Small {
         }
         all.retain(|starts| starts.is_empty() || starts.contains(&0));
         all
+    }
+
+    /// All that is done, in whatever order.
+    pub(super) fn all_acts(&self) -> impl Iterator<Item = &Act> {
+        self.before.iter().chain(&self.acts)
+    }
+
+    /// The scenario with everything that is done in it, by which healing sees what it has to mend.
+    pub(super) fn whole(&self) -> Scenario {
+        let timed = |act: &Act| Timed {
+            wait: Duration::ZERO,
+            act: act.clone(),
+        };
+        Scenario {
+            acts: self.all_acts().map(timed).collect(),
+            ..self.scenario.clone()
+        }
     }
 
     /// The same with this relay on both nodes.

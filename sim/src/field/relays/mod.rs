@@ -4,28 +4,15 @@
 use super::{Failure, Variant};
 use crate::findings::Kind;
 use crate::relays;
-use crate::world::{Builder, Host, RelayProgram, StandardRelay, World};
+use crate::world::{Builder, StandardRelay, World};
 use std::rc::Rc;
 
 mod scenarios;
 
-/// A relay by its name, for both nodes.
-struct ByName(Rc<dyn RelayProgram>);
-
-impl RelayProgram for ByName {
-    fn start(&self, host: Host) {
-        self.0.start(host);
-    }
-
-    fn name(&self) -> Option<String> {
-        self.0.name()
-    }
-}
-
 /// A world in which both nodes run this relay.
 fn running(name: &str) -> Builder {
     let relay = relays::by_name(name).unwrap_or_else(|| Rc::new(StandardRelay::new()));
-    World::builder().relay(ByName(relay))
+    World::builder().relay(relay)
 }
 
 /// A world with the relay that breaks the rule, or with that of `stmf-proxy`.
