@@ -84,6 +84,8 @@ impl Stage {
         for _ in 0..FOR_LINK.as_secs() {
             world.sleep(Duration::from_secs(1)).await;
             for (number, node) in (0..).zip(world.nodes()) {
+                // It may have gone down only now, by what was done to it before.
+                self.boot(number).await;
                 if node.relay().is_none() {
                     self.start_relay(number);
                 }

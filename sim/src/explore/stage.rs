@@ -45,6 +45,8 @@ pub(super) struct Stage {
     ports: RefCell<BTreeMap<NodeId, Vec<Port>>>,
     sessions: RefCell<BTreeMap<Nexus, Session>>,
     names: Cell<u32>,
+    /// Names of ports that are there, or are being made: nobody gives a name twice.
+    taken: RefCell<BTreeSet<(NodeId, String)>>,
     /// Boots of each node that this stage has seen.
     boots: RefCell<BTreeMap<NodeId, u64>>,
     /// The boot of each node on which all LUs were made known.
@@ -71,6 +73,7 @@ impl Stage {
             ports: RefCell::default(),
             sessions: RefCell::default(),
             names: Cell::new(0),
+            taken: RefCell::default(),
             boots: RefCell::default(),
             equipped: RefCell::default(),
             half_removed: RefCell::default(),
@@ -102,6 +105,7 @@ impl Stage {
         let seen = self.boots.borrow_mut().insert(node, boots);
         if seen.is_some_and(|seen| seen != boots) || !self.node(node).is_up() {
             self.ports.borrow_mut().remove(&node);
+            self.taken.borrow_mut().retain(|(of, _)| *of != node);
             let mut sessions = self.sessions.borrow_mut();
             sessions.retain(|(_, of, _), _| *of != node);
         }
@@ -113,18 +117,32 @@ impl Stage {
             self.names.set(self.names.get() + 1);
             format!("wwn.500100{node:02x}{:08x}", self.names.get())
         });
+        self.look(node);
+        if !self.taken.borrow_mut().insert((node, name.clone())) {
+            return;
+        }
         let config = PortConfig {
             name: Some(name.clone()),
             buffer_size,
             ..PortConfig::default()
         };
-        if let Ok(number) = self.node(node).add_port(config).await {
-            let mut ports = self.ports.borrow_mut();
-            ports.entry(node).or_default().push(Port {
-                number,
-                name,
-                buffer_size,
-            });
+        let boot = self.node(node).boots();
+        let made = self.node(node).add_port(config).await;
+        if self.node(node).boots() != boot {
+            return;
+        }
+        match made {
+            Ok(number) => {
+                let mut ports = self.ports.borrow_mut();
+                ports.entry(node).or_default().push(Port {
+                    number,
+                    name,
+                    buffer_size,
+                });
+            }
+            Err(_) => {
+                self.taken.borrow_mut().remove(&(node, name));
+            }
         }
     }
 
@@ -446,9 +464,16 @@ impl Stage {
             return;
         }
         self.count("port-removed");
+        let mut was_there = false;
         if let Some(ports) = self.ports.borrow_mut().get_mut(&node) {
-            ports.retain(|other| other.name != port.name);
+            let before = ports.len();
+            ports.retain(|other| other.number != port.number);
+            was_there = ports.len() < before;
         }
+        if !was_there {
+            return; // Somebody else has removed it meanwhile.
+        }
+        self.taken.borrow_mut().remove(&(node, port.name.clone()));
         if again {
             self.make_port(node, Some(port.name), port.buffer_size)
                 .await;

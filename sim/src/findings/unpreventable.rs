@@ -22,7 +22,7 @@
 use super::{Finding, Kind};
 use crate::scsi::opcode;
 use crate::world::trace::{Event, NodeId, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stmf_proxy::message::status::task_flags;
 use stmf_proxy::status::Step;
@@ -34,6 +34,9 @@ const DOOR_FAULT: &str = "door-e";
 
 /// So long after an initiator's command its message may still arrive at the peer.
 const COMMAND_LIFE: Duration = Duration::from_secs(200);
+
+/// Posts of a node that are remembered.
+const MOST_POSTS: usize = 4_096;
 
 /// A way in which a trap is sprung that no relay can prevent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +54,8 @@ pub struct Unpreventable {
 enum Sign {
     /// The last call of the door on the node failed just now, by an injected fault.
     CallFailed,
-    /// The last call of the door on the node failed just now, after its relay had ended without
-    /// closing its handle.
+    /// The last call of the door on the node failed just now, and a post is in progress there whose
+    /// relay had ended without closing its handle.
     RelayGone,
     /// An initiator at the peer has sent data along with a command that takes none.
     BurstForNothing,
@@ -93,11 +96,13 @@ pub struct Excused {
 struct Signs {
     /// When a door call was made to fail last.
     fault: Option<Time>,
-    /// When a door call failed last, and whether the relay was gone then.
-    failed: Option<(Time, bool)>,
-    /// The relay process has ended without closing its handle.
-    gone: bool,
-    /// It has begun to close its handle.
+    /// When a door call failed last.
+    failed: Option<Time>,
+    /// Posts in progress.
+    posts: BTreeSet<u64>,
+    /// Posts in progress of a relay process that has ended without closing its handle.
+    orphans: BTreeSet<u64>,
+    /// The relay has begun to close its handle.
     closing: bool,
     /// When an initiator last sent data along with a command that takes none.
     burst: Option<Time>,
@@ -116,14 +121,29 @@ impl Signals {
         let change: &dyn Fn(&mut Signs) = match record.event {
             Event::UpcallDone {
                 outcome: Err(_), ..
-            } => &|signs| signs.failed = Some((now, signs.gone)),
+            } => &|signs| signs.failed = Some(now),
             Event::Fault(text) if text.starts_with(DOOR_FAULT) => &|signs| signs.fault = Some(now),
             Event::Call {
                 step: Step::CloseProxyService,
                 ..
             } => &|signs| signs.closing = true,
-            Event::RelayStarted => &|signs| (signs.gone, signs.closing) = (false, false),
-            Event::RelayEnded => &|signs| signs.gone = !signs.closing,
+            Event::Post { post, .. } => &move |signs| {
+                if signs.posts.len() < MOST_POSTS {
+                    signs.posts.insert(post);
+                }
+            },
+            Event::PostDone { post, .. } => &move |signs| {
+                signs.posts.remove(&post);
+                signs.orphans.remove(&post);
+            },
+            Event::RelayStarted => &|signs| signs.closing = false,
+            Event::RelayEnded => &|signs| {
+                let posts = std::mem::take(&mut signs.posts);
+                if !signs.closing {
+                    signs.orphans.extend(posts);
+                }
+            },
+            Event::Boot { .. } => &|signs| *signs = Signs::default(),
             Event::Command { flags, cdb, .. }
                 if flags & task_flags::INITIAL_BURST != 0 && !hands_on_data(cdb) =>
             {
@@ -144,10 +164,8 @@ impl Signals {
         let signs = self.0.get(&node).unwrap_or(&nothing);
         let peer = self.0.get(&(node ^ 1)).unwrap_or(&nothing);
         let shows = |sign| match sign {
-            Sign::CallFailed => {
-                signs.failed.is_some_and(|(time, _)| time == now) && signs.fault == Some(now)
-            }
-            Sign::RelayGone => signs.failed == Some((now, true)),
+            Sign::CallFailed => signs.failed == Some(now) && signs.fault == Some(now),
+            Sign::RelayGone => signs.failed == Some(now) && !signs.orphans.is_empty(),
             Sign::BurstForNothing => peer.burst.is_some_and(|time| now - time <= COMMAND_LIFE),
         };
         let mut all = UNPREVENTABLE.into_iter();
@@ -203,7 +221,9 @@ mod tests {
             watch.record(&Record::new(sequence, time, Some(*node), *event));
         }
         let excused = watch.excused().iter().map(|excused| excused.by).collect();
-        (watch.finish(Time::from_nanos(1 << 40)).len(), excused)
+        let found = watch.finish(Time::from_nanos(1 << 40)).into_iter();
+        let panics = found.filter(|finding| finding.kind == Kind::NodePanic);
+        (panics.count(), excused)
     }
 
     fn failed(errno: i32) -> Event<'static> {
@@ -232,19 +252,34 @@ mod tests {
 
     #[test]
     fn a_relay_that_was_killed_excuses_trap_7_and_one_that_ends_by_itself_does_not() {
-        let ended = (1, 0, Event::RelayEnded);
-        let calls = [(1, 0, failed(9)), (1, 0, PANIC)];
-        let killed = [(0, 0, Event::RelayStarted), ended, calls[0], calls[1]];
-        assert_eq!(judge(&killed), (0, vec![UNPREVENTABLE[1]]));
+        let (ended, started) = ((1, 0, Event::RelayEnded), (1, 0, Event::RelayStarted));
+        let message: &[u8] = &[];
+        let post = (0, 0, Event::Post { post: 7, message });
+        let outcome = Ok(());
+        let posted = (0, 0, Event::PostDone { post: 7, outcome });
+        let calls = [(2, 0, failed(9)), (2, 0, PANIC)];
         let step = Step::CloseProxyService;
         let closes = (1, 0, Event::Call { call: 3, step });
-        assert_eq!(
-            judge(&[closes, ended, calls[0], calls[1]]),
-            (1, vec![]),
-            "it has ended by itself"
-        );
-        let started = (1, 0, Event::RelayStarted);
-        assert_eq!(judge(&[ended, started, calls[0], calls[1]]), (1, vec![]));
+        // Another relay may have been started in its place.
+        for excused in [
+            vec![started, post, ended],
+            vec![started, post, ended, started],
+            vec![started, post, ended, started, closes, ended],
+        ] {
+            let events = [&excused[..], &calls].concat();
+            assert_eq!(judge(&events), (0, vec![UNPREVENTABLE[1]]), "{events:?}");
+        }
+        // By itself, with nothing in progress, or no more: no.
+        for found in [
+            vec![post, closes, ended],
+            vec![post],
+            vec![ended],
+            vec![post, posted, ended],
+            vec![post, ended, posted],
+        ] {
+            let events = [&found[..], &calls].concat();
+            assert_eq!(judge(&events), (1, vec![]), "{events:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `faults.rs` | what goes wrong with network, doors and kernels |
 //! | `pen.rs` | draws the numbers |
 
-use super::act::Timed;
+use super::act::{Act, Scsi, Timed};
 use super::scenario::{Scenario, Unit};
 use crate::field::{Failure, Variant};
 use crate::kernel::{KernelConfig, Profile, Repairs};
@@ -95,7 +95,34 @@ pub fn draw(seed: u64, from: &Draw) -> Scenario {
         }
         acts(&mut pen, sort, from, &mut scenario.acts);
     }
+    if travels_in_single_bytes(&scenario) {
+        scenario.acts.iter_mut().for_each(limit_data);
+    }
     scenario
+}
+
+fn travels_in_single_bytes(scenario: &Scenario) -> bool {
+    let of_acts = scenario.acts.iter().filter_map(|timed| match &timed.act {
+        Act::Network(network) => Some(network),
+        _ => None,
+    });
+    of_acts
+        .chain([&scenario.network])
+        .any(|network| network.largest_piece == Some(1))
+}
+
+/// A megabyte in pieces of one byte would be a run of millions of steps that shows nothing that a
+/// short one does not.
+fn limit_data(timed: &mut Timed) {
+    /// Still more than one message of a small buffer.
+    const MOST: u16 = 80;
+    if let Act::Command {
+        command: Scsi::Read { blocks, .. } | Scsi::Write { blocks, .. },
+        ..
+    } = &mut timed.act
+    {
+        *blocks = (*blocks).min(MOST);
+    }
 }
 
 /// Everything but the acts.
