@@ -7,23 +7,18 @@
 //! tries; with `-- --once` all is done once and less often, for a profiler. How much memory a world
 //! takes is told by tests/world_memory.rs.
 
+#[path = "../tests/common/pair.rs"]
+mod pair;
+
+use pair::{insert_disk, set_up};
 use std::time::{Duration, Instant};
 use stmf_sim::findings::Watch;
-use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::scsi::cdb;
-use stmf_sim::world::{Path, PortConfig, Transfer, World};
-
-const LU: [u8; 16] = [0x60; 16];
+use stmf_sim::world::{Path, Transfer, World};
 
 async fn start(world: &World) -> Path {
-    for node in world.nodes() {
-        node.add_port(PortConfig::default()).await.unwrap();
-        node.start_relay().unwrap();
-    }
-    world.node(1).add_lu(LU, true).await.unwrap();
-    for node in world.nodes() {
-        assert!(node.wait_for_alua(Duration::from_secs(60)).await.unwrap());
-    }
+    set_up(world).await.unwrap();
     let path = world.node(0).login(&world.initiator(), 0).await.unwrap();
     while !ready(&path).await {
         world.sleep(Duration::from_millis(1)).await;
@@ -40,13 +35,8 @@ async fn ready(path: &Path) -> bool {
 
 fn world(seed: u64) -> World {
     let world = World::builder().seed(seed).build();
-    add_disk(&world);
+    insert_disk(&world, Fill::Zeros);
     world
-}
-
-fn add_disk(world: &World) {
-    let store = MemoryStore::new(1 << 20, Fill::Zeros);
-    world.disks().insert(LU, Disk::shared(store));
 }
 
 /// How often each figure is taken.
@@ -164,7 +154,7 @@ fn worlds(commands: u64, watched: bool) {
                     let watch = Watch::shared();
                     let world = World::builder().seed(seed).sink(watch.clone()).build();
                     world.disks().listen(watch.clone());
-                    add_disk(&world);
+                    insert_disk(&world, Fill::Zeros);
                     (world, Some(watch))
                 }
             };

@@ -2,6 +2,10 @@
 //! The promise: a run of the simulator that was recorded can be made again from its file, event
 //! by event, with an equal hash; and where it does not, the first difference is shown.
 
+#[path = "common/pair.rs"]
+mod pair;
+
+use pair::{LU, insert_disk, set_up};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -9,24 +13,15 @@ use std::time::Duration;
 use stmf_proxy::status::Errno;
 use stmf_proxy::trace::{Event, Files, RecordBuf, RingSettings, Sink, Snap, Writer};
 use stmf_sim::kernel::doors::DoorFault;
-use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::recording::{self, Settings};
 use stmf_sim::replay::{self, ScriptRecorder};
 use stmf_sim::scsi::cdb;
 use stmf_sim::world::{NodeError, PortConfig, Transfer, World};
 
-const LU: [u8; 16] = [0x60; 16];
-
 /// Everything that can be done to a world, with several hosts at once.
 async fn scenario(world: World) -> Result<(), NodeError> {
-    for node in world.nodes() {
-        node.add_port(PortConfig::default()).await?;
-        node.start_relay()?;
-    }
-    world.node(1).add_lu(LU, true).await?;
-    for node in world.nodes() {
-        node.wait_for_alua(Duration::from_secs(60)).await?;
-    }
+    set_up(&world).await?;
     for number in 0..4u8 {
         let host = world.initiator();
         host.set_timeout(Duration::from_secs(20));
@@ -88,11 +83,6 @@ async fn scenario(world: World) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn insert_disk(world: &World) {
-    let disk = Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED));
-    world.disks().insert(LU, disk);
-}
-
 #[test]
 fn a_recorded_run_replays_event_by_event() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,7 +91,7 @@ fn a_recorded_run_replays_event_by_event() {
         let builder = World::builder().seed(seed);
         let (builder, recorder) = recording::record(builder, &Settings::file(&path)).unwrap();
         let world = builder.build();
-        insert_disk(&world);
+        insert_disk(&world, Fill::RECORDED);
         world.run(scenario).unwrap().unwrap();
         recorder.borrow_mut().flush();
         let (events, hash) = (world.trace().events(), world.hash());
@@ -124,7 +114,7 @@ fn a_script_that_was_taken_down_replays_from_its_choices() {
         .choices(Box::new(oracle))
         .recorder(recorder.clone())
         .build();
-    insert_disk(&world);
+    insert_disk(&world, Fill::RECORDED);
     world.run(scenario).unwrap().unwrap();
     let script = recorder.borrow().script().unwrap();
     let outcome = replay::play(&script, replay::Mode::Exact, Default::default()).unwrap();
@@ -138,7 +128,7 @@ fn recorded(folder: &std::path::Path, settings: impl FnOnce(&mut Settings)) -> P
     settings(&mut record);
     let (builder, recorder) = recording::record(World::builder().seed(1), &record).unwrap();
     let world = builder.build();
-    insert_disk(&world);
+    insert_disk(&world, Fill::RECORDED);
     world.run(scenario).unwrap().unwrap();
     let report = recorder.borrow_mut().report();
     assert_eq!(report.failure, None);
@@ -229,7 +219,7 @@ fn what_cannot_be_replayed_is_said() {
     };
     let (builder, recorder) = recording::record(World::builder().seed(1), &settings).unwrap();
     let world = builder.build();
-    insert_disk(&world);
+    insert_disk(&world, Fill::RECORDED);
     world.run(scenario).unwrap().unwrap();
     recorder.borrow_mut().flush();
     assert!(refused(&ring).contains("is missing"), "{}", refused(&ring));

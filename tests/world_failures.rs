@@ -2,16 +2,19 @@
 //! The promise: what goes wrong in a world (a link that breaks, a relay that dies, a node that
 //! loses its power) looks to initiators as it would outside, and the pair of nodes heals.
 
+#[path = "common/pair.rs"]
+mod pair;
+
+use pair::{LU, insert_disk, set_up};
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 use stmf_sim::findings::Watch;
-use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::scsi::{Completion, Sense, cdb};
 use stmf_sim::world::{Initiator, NodeError, Outcome, Path, PortConfig, Transfer, World};
 
-const LU: [u8; 16] = [0x60; 16];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world that is watched: when it ends, nothing may have gone wrong in it that a pair of sound
@@ -43,22 +46,13 @@ impl Drop for Watched {
 fn world(seed: u64) -> Watched {
     let world = World::builder().seed(seed).build();
     let watch = Watch::over(&world);
-    world
-        .disks()
-        .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
+    insert_disk(&world, Fill::RECORDED);
     Watched { world, watch }
 }
 
 /// Both nodes up, the LU active on node 1, and the initiator's path to the standby node 0.
 async fn start(world: &World, host: &Initiator) -> Result<Path, NodeError> {
-    for node in world.nodes() {
-        node.add_port(PortConfig::default()).await?;
-        node.start_relay()?;
-    }
-    world.node(1).add_lu(LU, true).await?;
-    for node in world.nodes() {
-        assert!(node.wait_for_alua(PATIENCE).await?);
-    }
+    set_up(world).await?;
     let path = world.node(0).login(host, 0).await?;
     assert!(heals(world, &path).await);
     Ok(path)

@@ -3,6 +3,10 @@
 //! something, has the effect that it has outside, is excused by those who judge the run, and is
 //! done again by a replay.
 
+#[path = "common/pair.rs"]
+mod pair;
+
+use pair::{LU, insert_disk, set_up};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +14,7 @@ use stmf_proxy::message::MessageType;
 use stmf_proxy::status::Errno;
 use stmf_sim::findings::{Kind, Watch};
 use stmf_sim::kernel::doors::DoorFault;
-use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::kernel::{Allocation, KernelConfig, Profile};
 use stmf_sim::recording::{self, Settings};
 use stmf_sim::replay;
@@ -23,7 +27,6 @@ use stmf_sim::world::{
     Transfer, World,
 };
 
-const LU: [u8; 16] = [0x60; 16];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn seconds(seconds: u64) -> Duration {
@@ -34,11 +37,6 @@ fn milliseconds(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-fn insert_disk(world: &World) {
-    let disk = Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED));
-    world.disks().insert(LU, disk);
-}
-
 /// Runs a scenario in a watched world; the faults that were told, and what was found.
 fn run<T: 'static>(
     builder: Builder,
@@ -47,7 +45,7 @@ fn run<T: 'static>(
     let statistics = Rc::new(RefCell::new(Statistics::default()));
     let world = builder.sink(statistics.clone()).build();
     let watch = Watch::over(&world);
-    insert_disk(&world);
+    insert_disk(&world, Fill::RECORDED);
     let result = world.run(scenario).unwrap();
     world.run_for(seconds(100));
     assert_eq!(world.deadlock(), None);
@@ -70,14 +68,7 @@ fn run_told<T: 'static>(
 
 /// Both nodes up, the LU active on node 1, and the initiator's path to the standby node 0.
 async fn start(world: &World, host: &Initiator) -> Result<Path, NodeError> {
-    for node in world.nodes() {
-        node.add_port(PortConfig::default()).await?;
-        node.start_relay()?;
-    }
-    world.node(1).add_lu(LU, true).await?;
-    for node in world.nodes() {
-        assert!(node.wait_for_alua(PATIENCE).await?);
-    }
+    set_up(world).await?;
     let path = world.node(0).login(host, 0).await?;
     heals(world, &path).await;
     Ok(path)
@@ -618,7 +609,7 @@ fn a_run_with_all_faults_replays_with_an_equal_hash_and_excuses_them() {
         let (builder, recorder) = recording::record(builder, &Settings::file(&path)).unwrap();
         let world = builder.build();
         let watch = Watch::over(&world);
-        insert_disk(&world);
+        insert_disk(&world, Fill::RECORDED);
         world.run(trouble).unwrap().unwrap();
         recorder.borrow_mut().flush();
         let (events, hash) = (world.trace().events(), world.hash());

@@ -2,14 +2,17 @@
 //! The promise: a world at rest takes less than 1 MiB, and one that is dropped leaves nothing in
 //! memory, wherever it stood. Millions of them are made in one process.
 
+#[path = "common/pair.rs"]
+mod pair;
+
 use allocation_counter::measure;
+use pair::{insert_disk, set_up};
 use std::time::Duration;
 use stmf_sim::findings::Watch;
-use stmf_sim::kernel::sbd::{Disk, Fill, MemoryStore};
+use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::scsi::cdb;
-use stmf_sim::world::{Path, PortConfig, Transfer, World};
+use stmf_sim::world::{Path, Transfer, World};
 
-const LU: [u8; 16] = [0x60; 16];
 const MOST: i64 = 1 << 20;
 
 /// A LU of 1 MiB of which only what is written takes memory, and nothing is.
@@ -18,20 +21,12 @@ fn world(watched: bool) -> World {
     if watched {
         Watch::over(&world);
     }
-    let store = MemoryStore::new(1 << 20, Fill::Zeros);
-    world.disks().insert(LU, Disk::shared(store));
+    insert_disk(&world, Fill::Zeros);
     world
 }
 
 async fn start(world: &World) -> Path {
-    for node in world.nodes() {
-        node.add_port(PortConfig::default()).await.unwrap();
-        node.start_relay().unwrap();
-    }
-    world.node(1).add_lu(LU, true).await.unwrap();
-    for node in world.nodes() {
-        assert!(node.wait_for_alua(Duration::from_secs(60)).await.unwrap());
-    }
+    set_up(world).await.unwrap();
     let path = world.node(0).login(&world.initiator(), 0).await.unwrap();
     while !read(&path).await {
         world.sleep(Duration::from_millis(1)).await;

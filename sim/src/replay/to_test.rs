@@ -3,6 +3,7 @@
 
 use super::file::Replayed;
 use super::node::NodeRun;
+use crate::findings::Finding;
 use std::fmt::Write;
 use stmf_proxy::trace::NodeId;
 
@@ -29,12 +30,17 @@ fn literal(text: &str) -> String {
     format!("{text:?}")
 }
 
+/// The path of a file of the package, as what follows its directory in a literal.
+fn from_home(path: &str) -> String {
+    literal(&format!("/{}", path.trim_start_matches("./")))
+}
+
 /// The test. `path` is where the trace will lie, from the directory of the package whose test it
 /// becomes (`CARGO_MANIFEST_DIR`).
 pub fn to_test(path: &str, replayed: &Replayed) -> String {
     let mut text = String::new();
     let name = function_name(path);
-    let path = literal(&format!("/{}", path.trim_start_matches("./")));
+    let path = from_home(path);
     let home = "env!(\"CARGO_MANIFEST_DIR\")";
     // As rustfmt has it: arguments of more than 60 columns stand on lines of their own.
     let trace = match home.len() + 2 + path.len() > 60 {
@@ -42,11 +48,6 @@ pub fn to_test(path: &str, replayed: &Replayed) -> String {
         true => format!("concat!(\n        {home},\n        {path}\n    )"),
     };
     let hash = literal(&replayed.hash.to_string());
-    let findings: Vec<String> = replayed
-        .findings
-        .iter()
-        .map(|finding| literal(&finding.to_string()))
-        .collect();
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -63,19 +64,19 @@ fn {name}() {{
 ",
         events = replayed.equal,
     );
-    expect_findings(&mut text, &findings);
+    expect_findings(&mut text, &replayed.findings);
     text
 }
 
 /// The end of a test: these findings, and no others.
-fn expect_findings(text: &mut String, findings: &[String]) {
+fn expect_findings(text: &mut String, findings: &[Finding]) {
     if findings.is_empty() {
         text.push_str("    assert_eq!(findings, [] as [String; 0], \"nothing went wrong\");\n}\n");
         return;
     }
     text.push_str("    let expected = [\n");
     for finding in findings {
-        let _ = writeln!(text, "        {finding},");
+        let _ = writeln!(text, "        {},", literal(&finding.to_string()));
     }
     text.push_str("    ];\n    assert_eq!(findings, expected);\n}\n");
 }
@@ -84,12 +85,7 @@ fn expect_findings(text: &mut String, findings: &[String]) {
 pub fn of_node(path: &str, node: NodeId, run: &NodeRun) -> String {
     let mut text = String::new();
     let name = format!("{}_node_{node}", function_name(path));
-    let path = literal(&format!("/{}", path.trim_start_matches("./")));
-    let findings: Vec<String> = run
-        .findings(node)
-        .iter()
-        .map(|finding| literal(&finding.to_string()))
-        .collect();
+    let path = from_home(path);
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -105,7 +101,7 @@ fn {name}() {{
 ",
         hash = run.hash,
     );
-    expect_findings(&mut text, &findings);
+    expect_findings(&mut text, &run.findings(node));
     text
 }
 

@@ -35,18 +35,22 @@ pub enum OutAction {
 }
 
 impl OutAction {
+    /// All seven, those first that need least: strategies shrink towards them.
+    pub const ALL: [OutAction; 7] = [
+        OutAction::RegisterAndIgnore,
+        OutAction::Register,
+        OutAction::Reserve,
+        OutAction::Release,
+        OutAction::Clear,
+        OutAction::Preempt,
+        OutAction::PreemptAndAbort,
+    ];
+
     /// From the number in a CDB; `None` for those that are not served.
     pub fn from_byte(byte: u8) -> Option<OutAction> {
-        Some(match byte {
-            0 => OutAction::Register,
-            1 => OutAction::Reserve,
-            2 => OutAction::Release,
-            3 => OutAction::Clear,
-            4 => OutAction::Preempt,
-            5 => OutAction::PreemptAndAbort,
-            6 => OutAction::RegisterAndIgnore,
-            _ => return None,
-        })
+        OutAction::ALL
+            .into_iter()
+            .find(|action| *action as u8 == byte)
     }
 
     /// Whether scope and type of the CDB mean something.

@@ -3,6 +3,8 @@
 
 use super::search::{Over, Search, Subject};
 use super::simplify;
+use crate::explore::HEAL;
+use crate::findings::Kind;
 use crate::replay::script::{Input, Oracle, Script};
 use crate::world::choices::ChoiceLog;
 use crate::world::operation::{Operation, PathNumber};
@@ -17,10 +19,9 @@ use xxhash_rust::xxh3::Xxh3;
 pub struct Cuttable {
     script: Script,
     rest: Duration,
+    /// Whether healing is left as it is.
+    heals: bool,
 }
-
-/// How the step begins with which a scenario ends its trouble.
-const HEALS: &str = "heal";
 
 /// How many of the last commands are tried to be kept alone.
 const LAST_COMMANDS: [usize; 5] = [1, 4, 16, 64, 256];
@@ -28,12 +29,65 @@ const LAST_COMMANDS: [usize; 5] = [1, 4, 16, 64, 256];
 /// From how many seeds a failure is looked for that was lost with a cut.
 const OTHER_SEEDS: u64 = 3;
 
+/// Whether a failure of this kind is there only because of what was *not* done or did not come,
+/// after all that could hinder it was taken out of the way.
+///
+/// Without the healing there would be others with the same words: a connection that is held for
+/// ever also keeps a command from its status. What *happened* and never may is wrong at any time,
+/// and needs no healing to be a failure.
+fn needs_healing(kind: Kind) -> bool {
+    match kind {
+        Kind::Deadlock
+        | Kind::Hang
+        | Kind::LostCommand
+        | Kind::LostMessage
+        | Kind::FailedUpcall
+        | Kind::PortMissing
+        | Kind::PortFalselyRegistered
+        | Kind::NotServed
+        | Kind::KernelState
+        | Kind::NeverEnded => true,
+        Kind::NodePanic
+        | Kind::ProgramPanic
+        | Kind::CorruptData
+        | Kind::LostWrite
+        | Kind::StaleRead
+        | Kind::TornWrite
+        | Kind::WrongAnswer
+        | Kind::RefusedMessage
+        | Kind::Misordered
+        | Kind::Invented
+        | Kind::LuGone
+        | Kind::SameNode
+        | Kind::SlowPath
+        | Kind::RelayStopped
+        | Kind::ReservationBroken
+        | Kind::Stale
+        | Kind::RelayBound
+        | Kind::Nondeterminism => false,
+    }
+}
+
 impl Cuttable {
     /// The script with this rest in place of its own end.
     pub fn new(script: Script, rest: Duration) -> Cuttable {
-        let mut cuttable = Cuttable { script, rest };
+        let heals = true;
+        let mut cuttable = Cuttable {
+            script,
+            rest,
+            heals,
+        };
         cuttable.place_end();
         cuttable
+    }
+
+    /// The same for a failure of this kind: healing is cut like all else if the failure does not
+    /// depend on it.
+    pub fn to_show(self, kind: Kind) -> Cuttable {
+        Cuttable {
+            heals: needs_healing(kind),
+            ..self
+        }
     }
 
     /// The script, as it is to be played.
@@ -47,7 +101,10 @@ impl Cuttable {
             inputs,
             ..self.without_inputs()
         };
-        Cuttable::new(script, self.rest)
+        Cuttable {
+            heals: self.heals,
+            ..Cuttable::new(script, self.rest)
+        }
     }
 
     /// The same script but for its inputs, which are the bulk of it.
@@ -79,14 +136,15 @@ impl Cuttable {
         other
     }
 
-    /// The place of the step with which healing begins, if there is such a step.
+    /// The place of the step with which healing begins, if there is such a step and healing is
+    /// left as it is.
     ///
     /// What comes from there on is put to a world to see whether everything works again
-    /// ([`crate::explore::HEAL`]). Without all of that, or in less time, other things would not work, and a
-    /// failure would only seem to stay: it is left as it is.
+    /// ([`HEAL`]). Without all of that, or in less time, other things would not work, and a failure
+    /// of a kind that healing shows would only seem to stay.
     pub(super) fn healing(&self) -> Option<usize> {
         let heals = |input: &Input| match &input.operation {
-            Operation::Step { text } => text.starts_with(HEALS),
+            Operation::Step { text } => self.heals && text == HEAL,
             _ => false,
         };
         self.script.inputs.iter().position(heals)
@@ -351,7 +409,6 @@ impl Subject for Cuttable {
 mod tests {
     use super::super::samples::{input, script};
     use super::*;
-    use crate::explore::HEAL;
 
     fn add_port(node: NodeId) -> Operation {
         Operation::AddPort {
@@ -467,7 +524,29 @@ mod tests {
             [step("trouble"), add_port(0)]
         );
         assert!(!whole.truncate(6).pinned().contains(&true));
-        assert!(HEAL.starts_with(HEALS));
+    }
+
+    #[test]
+    fn healing_is_cut_for_what_went_wrong_without_it() {
+        let step = |text: &str| Operation::Step { text: text.into() };
+        let whole = cuttable(vec![
+            add_port(0),
+            login(0, 0, 0),
+            step(HEAL),
+            Operation::Logout { path: 0 },
+        ]);
+        assert_eq!(whole.pinned(), [true; 4]);
+        for kind in [Kind::NotServed, Kind::Hang, Kind::LostCommand] {
+            let whole = whole.clone().to_show(kind);
+            assert_eq!(whole.retain(&[false; 4]), whole);
+        }
+        for kind in [Kind::CorruptData, Kind::Misordered, Kind::NodePanic] {
+            let whole = whole.clone().to_show(kind);
+            assert_eq!(whole.healing(), None);
+            let cut = whole.retain(&[true, true, false, true]);
+            let cut = cut.retain(&[true, false, true]);
+            assert_eq!(operations(&cut), [add_port(0)]);
+        }
     }
 
     #[test]

@@ -207,7 +207,27 @@ pub fn shrink(settings: &Settings, watching: Rc<dyn Watching>) -> Result<Report,
     let (start, shown, how) = shrinker.reproduce(&script, &mut judge)?;
     let limits = judge.limits;
     let mut tester = |candidate: &Cuttable| shrinker.test(candidate, &judge.proof, limits);
-    let mut search = Search::new(start, &mut tester, &*shrinker.watching, settings.tries);
+    let smallest = smallest(start, shown, &mut tester, settings, &*shrinker.watching)?;
+    let (after, finding) = shrinker.write(&smallest.best, &judge)?;
+    Ok(smallest.report(settings, finding, (before, after), how))
+}
+
+/// What a search has come to.
+struct Smallest<S> {
+    best: S,
+    tries: u64,
+    stopped: Option<Limit>,
+}
+
+/// Searches from `start`, which has shown this, for the smallest that fails.
+fn smallest<S: Subject>(
+    start: S,
+    shown: Shown,
+    tester: &mut search::Tester<'_, S, ShrinkError>,
+    settings: &Settings,
+    watching: &dyn Watching,
+) -> Result<Smallest<S>, ShrinkError> {
+    let mut search = Search::new(start, tester, watching, settings.tries);
     search.cut_tail(shown);
     let stopped = match search.minimize() {
         Ok(()) => None,
@@ -215,19 +235,31 @@ pub fn shrink(settings: &Settings, watching: Rc<dyn Watching>) -> Result<Report,
         Err(Over::Tries) => Some(Limit::Tries),
         Err(Over::Waiting) => Some(Limit::Time),
     };
-    let tries = search.tries();
-    let best = search.best().clone();
-    drop(search);
-    let (after, finding) = shrinker.write(&best, &judge)?;
-    Ok(Report {
-        finding,
-        before,
-        after,
-        tries,
+    Ok(Smallest {
+        tries: search.tries(),
+        best: search.best().clone(),
         stopped,
-        how,
-        output: settings.output.clone(),
     })
+}
+
+impl<S> Smallest<S> {
+    fn report(
+        self,
+        settings: &Settings,
+        finding: Option<Finding>,
+        (before, after): (Size, Size),
+        how: Option<String>,
+    ) -> Report {
+        Report {
+            finding,
+            before,
+            after,
+            tries: self.tries,
+            stopped: self.stopped,
+            how,
+            output: settings.output.clone(),
+        }
+    }
 }
 
 /// A folder beside the output: whoever looks at that sees the old one or all of the new one.
@@ -334,6 +366,9 @@ impl Shrinker<'_> {
                     Oracle::Log(_) => "with the first of all choices".to_string(),
                 });
                 let mut candidate = Cuttable::new(script.clone(), *rest);
+                if let Proof::Finding(wanted) = &judge.proof {
+                    candidate = candidate.to_show(wanted.kind());
+                }
                 if let Some(oracle) = &oracle {
                     candidate = candidate.with_oracle(oracle.clone());
                 }

@@ -8,7 +8,7 @@
 
 use super::report::{Report, Size};
 use super::search::{Over, Search, Shown, Subject, Watching};
-use super::{Limit, Proof, Settings, ShrinkError, proof};
+use super::{Proof, Settings, ShrinkError, proof, smallest};
 use crate::findings::Finding;
 use crate::recording::KERNEL_NOTE;
 use crate::replay::node::file::read_node_scripts;
@@ -225,27 +225,9 @@ pub(super) fn shrink(
         let counted = shrinker.test(candidate)?;
         Ok(counted.ok().map(|counted| counted.shown))
     };
-    let mut search = Search::new(start, &mut tester, &*watching, settings.tries);
-    search.cut_tail(counted.shown);
-    let stopped = match search.minimize() {
-        Ok(()) => None,
-        Err(Over::Failed(error)) => return Err(error),
-        Err(Over::Tries) => Some(Limit::Tries),
-        Err(Over::Waiting) => Some(Limit::Time),
-    };
-    let tries = search.tries();
-    let best = search.best().clone();
-    drop(search);
-    let (after, finding) = shrinker.write(&best)?;
-    Ok(Report {
-        finding,
-        before,
-        after,
-        tries,
-        stopped,
-        how: None,
-        output: settings.output.clone(),
-    })
+    let smallest = smallest(start, counted.shown, &mut tester, settings, &*watching)?;
+    let (after, finding) = shrinker.write(&smallest.best)?;
+    Ok(smallest.report(settings, finding, (before, after), None))
 }
 
 /// What the smaller trace says of itself: as the larger one, and where it comes from.

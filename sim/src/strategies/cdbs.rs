@@ -144,15 +144,7 @@ fn asking() -> impl Strategy<Value = Command> {
 }
 
 fn doing() -> impl Strategy<Value = Command> {
-    let action = select(vec![
-        OutAction::RegisterAndIgnore,
-        OutAction::Register,
-        OutAction::Reserve,
-        OutAction::Release,
-        OutAction::Clear,
-        OutAction::Preempt,
-        OutAction::PreemptAndAbort,
-    ]);
+    let action = select(OutAction::ALL.to_vec());
     let kind = select(ReservationType::ALL.to_vec());
     let keys = (0..4u64, 0..4u64, any::<bool>());
     prop_oneof![

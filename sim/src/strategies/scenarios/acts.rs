@@ -70,15 +70,7 @@ fn discovery() -> BoxedStrategy<Scsi> {
 }
 
 fn reservations() -> BoxedStrategy<Scsi> {
-    let action = select(vec![
-        OutAction::RegisterAndIgnore,
-        OutAction::Register,
-        OutAction::Reserve,
-        OutAction::Release,
-        OutAction::Clear,
-        OutAction::Preempt,
-        OutAction::PreemptAndAbort,
-    ]);
+    let action = select(OutAction::ALL.to_vec());
     let kind = select(ReservationType::ALL.to_vec());
     let out = (action, kind, 0..4u8, any::<bool>());
     prop_oneof![
