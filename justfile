@@ -46,6 +46,10 @@ field-fixtures:
 exhaustive depth="12" *args:
     cargo run --release -p stmf-sim -- explore --exhaustive --depth {{ depth }} {{ args }}
 
+# Look for every failure of the field by exploration, and print how many seeds each takes
+canaries:
+    cargo test --release -p stmf-sim --test canaries -- --ignored --nocapture
+
 # Fuzz a target for some seconds: nvlist, message, trace, frame, demo_link, relay, kernel_posts
 fuzz target seconds="60" *options:
     scripts/fuzz.sh {{ target }} {{ seconds }} {{ options }}
