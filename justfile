@@ -19,7 +19,9 @@ test *args:
 # Formatting, lints and documentation, as they must be before a change lands
 lint:
     cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --no-default-features -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
 # Speed of the codec, beside figures of the kernel's own code

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
+//! Fuzzes `trace` (docs/fuzzing.md).
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stmf_proxy_fuzz::trace::check(bytes));

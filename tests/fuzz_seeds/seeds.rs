@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
-//! What fuzzing begins with: the recordings of `fixtures/`, in the form that each target takes.
+//! What fuzzing begins with: the recordings of `fixtures/`, in the form that each target takes, and
+//! what has broken a promise before (`fixtures/fuzz`).
 //!
-//! They are made when they are wanted, because all together they are larger than what they are
+//! Most are made when they are wanted, because all together they are larger than what they are
 //! made of.
 
 use flate2::read::GzDecoder;
@@ -20,7 +21,7 @@ pub type Seed = (String, Vec<u8>);
 ///
 /// If there is no such target, or what should be in the folder is not.
 pub fn of(target: &str, fixtures: &Path) -> Vec<Seed> {
-    match target {
+    let mut seeds = match target {
         "nvlist" | "message" => messages(fixtures),
         "trace" => traces(fixtures),
         "frame" => frames(),
@@ -28,7 +29,25 @@ pub fn of(target: &str, fixtures: &Path) -> Vec<Seed> {
         "relay" => relays(),
         "kernel_posts" => posts(fixtures),
         _ => panic!("there is no target {target:?}"),
+    };
+    seeds.extend(findings(target, fixtures));
+    seeds
+}
+
+/// Bytes with which the fuzzer has broken a promise, kept so that it stays mended.
+fn findings(target: &str, fixtures: &Path) -> Vec<Seed> {
+    let kept = fixtures.join("fuzz").join(target);
+    if !kept.is_dir() {
+        return Vec::new();
     }
+    let mut paths = folder(&kept);
+    paths.sort();
+    let seed = |path: PathBuf| {
+        let name = path.file_name().expect("a file").to_string_lossy();
+        let bytes = std::fs::read(&path).expect("it was listed");
+        (format!("found-{name}"), bytes)
+    };
+    paths.into_iter().map(seed).collect()
 }
 
 /// The lines of a compressed file of the recordings.
@@ -187,7 +206,8 @@ fn posts(fixtures: &Path) -> Vec<Seed> {
     seeds
 }
 
-/// Longer ones would be cut by the fuzzer.
+/// Longer ones are left out. The fuzzer does less of a long one than the test run: it cuts what is
+/// over the length that `scripts/fuzz.sh` sets.
 const SEED_MOST: usize = 16 << 10;
 
 /// The bytes of a post.
