@@ -212,5 +212,13 @@ mod tests {
         assert_eq!(data_range(&message), place);
         message.push(0);
         assert!(!data_range(&message).unwrap().words);
+        // Nor is it in a message that has no data.
+        let mut empty = encoded(Body::EchoRequest(EchoRequest { data: vec![] }));
+        empty.resize(empty.len() + HARMLESS_TAIL - 4, 0);
+        assert_eq!(data_range(&empty), None);
+        let end = empty.len();
+        empty.push(0);
+        empty.resize(end + 5, 0);
+        assert!(data_range(&empty).is_some_and(|found| found.range.end == end + 5));
     }
 }
