@@ -177,6 +177,17 @@ mod tests {
         assert_eq!(data_range(&lun), None);
     }
 
+    /// A message may be longer than what a decoder takes by default; it is no damage.
+    #[test]
+    fn data_of_a_very_long_message_is_found() {
+        let data = vec![0xA5; Limits::DEFAULT_MAX_SIZE / 4];
+        let message = with_data(&data);
+        assert!(message.len() > Limits::DEFAULT_MAX_SIZE);
+        let found = data_range(&message).unwrap();
+        assert!(found.words);
+        assert_eq!(found.range.len(), 4 * data.len());
+    }
+
     /// Whatever single byte is damaged, no more than the damaged byte of the data shows.
     #[test]
     fn damage_does_not_uncover_data() {
