@@ -60,6 +60,10 @@ fuzz target seconds="60" *options:
 fuzz-seeds:
     WRITE_SEEDS="$PWD/fuzz/seeds" cargo test -p stmf-sim --test fuzz_seeds
 
+# Mutation tests of a part: codec, relay, pppt, all (cargo install cargo-mutants --locked)
+mutants part="all" *options:
+    scripts/mutants.sh {{ part }} {{ options }}
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -177,6 +177,17 @@ mod tests {
         assert_eq!(data_range(&lun), None);
     }
 
+    /// A message may be longer than what a decoder takes by default; it is no damage.
+    #[test]
+    fn data_of_a_very_long_message_is_found() {
+        let data = vec![0xA5; Limits::DEFAULT_MAX_SIZE / 4];
+        let message = with_data(&data);
+        assert!(message.len() > Limits::DEFAULT_MAX_SIZE);
+        let found = data_range(&message).unwrap();
+        assert!(found.words);
+        assert_eq!(found.range.len(), 4 * data.len());
+    }
+
     /// Whatever single byte is damaged, no more than the damaged byte of the data shows.
     #[test]
     fn damage_does_not_uncover_data() {
@@ -212,5 +223,13 @@ mod tests {
         assert_eq!(data_range(&message), place);
         message.push(0);
         assert!(!data_range(&message).unwrap().words);
+        // Nor is it in a message that has no data.
+        let mut empty = encoded(Body::EchoRequest(EchoRequest { data: vec![] }));
+        empty.resize(empty.len() + HARMLESS_TAIL - 4, 0);
+        assert_eq!(data_range(&empty), None);
+        let end = empty.len();
+        empty.push(0);
+        empty.resize(end + 5, 0);
+        assert!(data_range(&empty).is_some_and(|found| found.range.end == end + 5));
     }
 }

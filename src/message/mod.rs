@@ -37,6 +37,8 @@ mod examples;
 mod properties;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
+#[cfg(test)]
+mod text;
 
 pub use crate::nvlist::{Limits, NvlistError, NvlistProblem};
 pub use body::{

@@ -17,6 +17,8 @@ pub mod words;
 mod writer;
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 pub(crate) mod properties;
 
 pub use error::{LookupError, NvlistError, NvlistProblem, PackError};

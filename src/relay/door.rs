@@ -356,9 +356,7 @@ impl Relay {
             State::Opening | State::Closing => {}
             State::Open(_) if !self.is_quiet() => {}
             State::Open(_) => {
-                if !self.door.to_close {
-                    self.decide_to_close(CloseReason::Stopping);
-                }
+                self.decide_to_close(CloseReason::Stopping);
                 self.close_if_quiet();
             }
             State::Closed if !self.is_quiet() => {}

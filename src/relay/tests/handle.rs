@@ -182,6 +182,46 @@ fn rule_6_the_handle_is_closed_while_a_peer_that_has_greeted_is_not_ready() {
     assert_eq!(rig.upcall(b"now"), 0);
 }
 
+/// The handle is still open when the peer is ready at last, but that it closes is decided.
+#[test]
+fn rule_6_a_handle_that_waits_to_be_closed_makes_no_link() {
+    let mut config = config(Role::Connect);
+    config.handle_without_link = HandlePolicy::CloseAfter(5 * SECOND);
+    let patience = config.times.greeting_timeout;
+    let mut rig = Rig::new(config);
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 in progress");
+    let post = rig.posts()[0].0;
+    rig.put(Input::Disconnected {
+        connection: ConnectionId(1),
+        end: TransportEnd::Reset,
+    });
+    rig.wait(SECOND);
+    rig.connected(2);
+    let again = PeerKind {
+        attempt: 2,
+        ..PeerKind::default()
+    };
+    let mut peer = PeerEnd::greet(&mut rig, 2, again);
+    rig.take();
+    let end = rig.now + patience;
+    while rig.now < end {
+        rig.wait(SECOND);
+        peer.tick(&mut rig);
+    }
+    assert!(rig.says("the peer has not been ready"));
+    assert_eq!(rig.take(), [], "a post is in progress");
+    peer.welcome(&mut rig);
+    assert!(!rig.relay.is_link_up());
+    assert_eq!(rig.upcall(b"for a handle that goes"), 134);
+    rig.finish(post);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    rig.put(Input::ProxyDoorClosed);
+    assert_eq!(rig.take(), [Action::OpenProxyDoor]);
+    rig.door_opened();
+    assert!(rig.relay.is_link_up());
+}
+
 #[test]
 fn rule_6_a_peer_that_is_not_ready_gets_its_time_even_if_the_handle_is_closed_at_once() {
     let mut config = config(Role::Connect);

@@ -294,3 +294,85 @@ fn what_came_before_an_orderly_goodbye_is_still_posted() {
     rig.finish(first[0].0);
     assert_eq!(rig.posts()[0].1, "1 second");
 }
+
+/// The peer stops in order, a post is in progress and one waits behind it; then it is back.
+fn back_after_goodbye(kind: PeerKind) -> (Rig, PeerEnd, PostId) {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 first");
+    peer.send(&mut rig, b"1 second");
+    let first = rig.posts()[0].0;
+    let goodbye = peer
+        .connection
+        .goodbye(rig.now, GoodbyeReason::Stopping)
+        .expect("greeted");
+    rig.received(1, &goodbye.to_vec());
+    rig.wait(SECOND);
+    rig.take();
+    rig.connected(2);
+    let mut peer = PeerEnd::greet(&mut rig, 2, kind);
+    peer.read(&mut rig);
+    peer.welcome(&mut rig);
+    (rig, peer, first)
+}
+
+#[test]
+fn what_came_before_an_orderly_goodbye_is_posted_though_the_peer_is_back() {
+    let again = PeerKind {
+        attempt: 2,
+        ..PeerKind::default()
+    };
+    let (mut rig, _, first) = back_after_goodbye(again);
+    assert!(rig.relay.is_link_up());
+    rig.put(Input::AluaSet(Ok(())));
+    rig.take();
+    rig.finish(first);
+    assert_eq!(rig.posts()[0].1, "1 second");
+}
+
+#[test]
+fn what_came_before_an_orderly_goodbye_is_nothing_for_the_handle_of_the_next_boot() {
+    let rebooted = PeerKind {
+        boot: 2,
+        ..PeerKind::default()
+    };
+    let (mut rig, _, first) = back_after_goodbye(rebooted);
+    assert!(rig.says("1 message"), "{:?}", rig.lines());
+    assert_eq!(rig.relay.statistics().messages_discarded, 1);
+    rig.finish(first);
+    assert_eq!(rig.take(), [Action::CloseProxyDoor]);
+    rig.put(Input::ProxyDoorClosed);
+    rig.door_opened();
+    rig.put(Input::AluaSet(Ok(())));
+    rig.actions
+        .retain(|action| matches!(action, Action::Post { .. }));
+    assert_eq!(rig.posts(), []);
+}
+
+#[test]
+fn after_an_orderly_goodbye_with_nothing_left_the_handle_is_closed_after_its_grace() {
+    let mut config = config(Role::Connect);
+    config.handle_without_link = HandlePolicy::CloseAfter(5 * SECOND);
+    let mut rig = Rig::new(config);
+    let mut peer = rig.up();
+    let goodbye = peer
+        .connection
+        .goodbye(rig.now, GoodbyeReason::Stopping)
+        .expect("greeted");
+    rig.received(1, &goodbye.to_vec());
+    rig.wait(5 * SECOND);
+    assert!(rig.take().contains(&Action::CloseProxyDoor));
+}
+
+#[test]
+fn the_end_says_when_the_handle_is_closed_and_not_before() {
+    let mut rig = rig();
+    let mut peer = rig.up();
+    peer.send(&mut rig, b"1 in progress");
+    let post = rig.posts()[0].0;
+    rig.put(Input::Stop);
+    let closing = |event: &Event| matches!(event, Event::DoorClosing { .. });
+    assert!(!rig.events.iter().any(closing));
+    rig.finish(post);
+    assert!(rig.events.iter().any(closing));
+}

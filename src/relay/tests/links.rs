@@ -162,6 +162,28 @@ fn a_newer_connection_of_the_peer_takes_over_and_an_older_one_does_not() {
 }
 
 #[test]
+fn a_relay_and_a_kernel_that_began_anew_count_their_attempts_anew() {
+    for anew in [
+        PeerKind {
+            relay: 100,
+            ..zero()
+        },
+        PeerKind { boot: 2, ..zero() },
+    ] {
+        let mut rig = listening();
+        let attempt = 9;
+        rig.link_up(1, PeerKind { attempt, ..zero() });
+        rig.take();
+        rig.connected(2);
+        PeerEnd::greet(&mut rig, 2, anew);
+        assert_eq!(
+            rig.disconnect(),
+            Some(BreakReason::Superseded(ConnectionId(2)))
+        );
+    }
+}
+
+#[test]
 fn strangers_who_say_nothing_are_bounded_and_change_nothing() {
     let mut rig = listening();
     rig.link_up(1, zero());
@@ -203,6 +225,29 @@ fn a_connection_that_nobody_asked_for_is_dropped() {
     assert_eq!(rig.disconnect(), Some(BreakReason::NotExpected));
     rig.connected(2);
     assert_eq!(rig.relay.statistics().misuses, 1);
+    rig.put(Input::Stop);
+    rig.take();
+    rig.connected(4);
+    assert_eq!(rig.disconnect(), Some(BreakReason::Stopping));
+}
+
+/// What a goodbye would say is flushed, and nothing else is waited for.
+#[test]
+fn what_is_sent_to_a_stranger_is_flushed_only_at_the_end() {
+    let flushed = |rig: &mut Rig| {
+        rig.take().into_iter().find_map(|action| match action {
+            Action::Disconnect { flush, reason, .. } => Some((flush, reason)),
+            _ => None,
+        })
+    };
+    let mut rig = listening();
+    rig.connected(1);
+    rig.wait(10 * SECOND);
+    let timeout = BreakReason::GreetingTimeout(10 * SECOND);
+    assert_eq!(flushed(&mut rig), Some((false, timeout)));
+    rig.connected(2);
+    rig.put(Input::Stop);
+    assert_eq!(flushed(&mut rig), Some((true, BreakReason::Stopping)));
 }
 
 // ---- time ----
@@ -300,7 +345,10 @@ fn a_connection_attempt_without_an_answer_is_abandoned() {
     rig.wait(10 * SECOND);
     assert_eq!(rig.take(), [Action::AbandonConnect]);
     assert!(rig.says("not connected: no answer in time"));
+    // The answer comes late and changes nothing.
+    let (lines, next) = (rig.lines(), rig.relay.next_timer());
     rig.put(Input::ConnectFailed(ConnectFailure::Errno(4)));
+    assert_eq!((rig.lines(), rig.relay.next_timer()), (lines, next));
     rig.wait(SECOND);
     assert_eq!(rig.take(), [Action::Connect]);
 }

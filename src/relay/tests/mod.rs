@@ -6,6 +6,7 @@ mod handle;
 mod kernel_rules;
 mod links;
 mod pair;
+mod patience;
 mod rig;
 mod robust;
 mod rules;

@@ -208,6 +208,19 @@ fn settings_are_checked_at_their_edges() {
     };
     assert_eq!(check(|_| {}), Ok(()));
     assert_eq!(check(|c| c.dead_peer(4000)), Ok(()));
+    let largest = |c: &mut Config| {
+        c.max_message = config::MESSAGE_BOUND;
+        c.send_queue_bytes = config::MESSAGE_BOUND + config::SEND_QUEUE_SLACK;
+        c.post_queue_bytes = config::MESSAGE_BOUND;
+    };
+    assert_eq!(check(largest), Ok(()));
+    let rarest = |c: &mut Config| {
+        c.times.keepalive_interval = Duration::from_secs(1000);
+        c.dead_peer(2_000_000);
+    };
+    assert_eq!(check(rarest), Ok(()));
+    assert_eq!(check(|c| c.set_names("p", "")), Ok(()));
+    assert_eq!(check(|c| c.set_names(&"p".repeat(255), "")), Ok(()));
     let refused = [
         check(|c| c.max_message = 0),
         check(|c| c.max_message = config::MESSAGE_BOUND + 1),

@@ -267,6 +267,8 @@ fn rule_4_the_bound_on_bytes_holds_at_its_edge() {
         rig.disconnect(),
         Some(BreakReason::PostQueueBytes { bound: 4000 })
     );
+    // The one in progress is none of them.
+    assert_eq!(rig.relay.statistics().messages_discarded, 4);
 }
 
 #[test]

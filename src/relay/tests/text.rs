@@ -252,6 +252,16 @@ fn every_event_has_its_line() {
         down(BreakReason::PostQueueBytes { bound: 5000 }),
         down(BreakReason::Superseded(ConnectionId(4))),
         down(BreakReason::AluaFailed),
+        // An end that was asked for is no trouble.
+        Event::Stopping {
+            cause: StopCause::Asked,
+            posts_in_flight: 0,
+        },
+        down(BreakReason::Stopping),
+        Event::DoorClosing {
+            reason: CloseReason::Stopping,
+            posts_in_flight: 0,
+        },
     ];
     let lines: Vec<_> = events
         .iter()

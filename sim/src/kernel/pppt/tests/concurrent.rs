@@ -6,6 +6,7 @@ use crate::executor::{Executor, FirstChoice, GroupId};
 use crate::kernel::doors::{DoorReply, DoorServer, ServerThreads, attributes};
 use crate::kernel::minimal::MinimalLu;
 use crate::kernel::pppt::{Command, Handle, Ioctl, ServiceState, TargetState, TaskState};
+use crate::kernel::stmf::types::PortCommand;
 use crate::kernel::{Kernel, KernelConfig, NoObserver};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -304,4 +305,106 @@ fn a_port_is_deleted_from_whatever_state_it_is_in() {
     );
     assert_eq!(left.len(), 2);
     assert_eq!(rig.kernel.stmf().ports().len(), 2);
+}
+
+#[test]
+fn a_handle_of_before_is_not_the_next_one() {
+    let rig = Rig::new();
+    assert!(rig.kernel.pppt().is_open());
+    rig.close();
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.returned(), ["close"]);
+    assert!(!rig.kernel.pppt().is_open());
+    assert_eq!(rig.kernel.pppt().inconsistencies(), Vec::<String>::new());
+
+    let (kernel, old, done) = (rig.kernel.clone(), rig.handle, rig.returned.clone());
+    rig.executor.spawn(rig.threads, "again", async move {
+        let new = kernel.pppt().open().await.expect("it is closed");
+        assert_ne!(new, old);
+        let ioctl = Ioctl::new(Command::Other(1));
+        assert_eq!(kernel.pppt().ioctl(old, ioctl).await, Err(Errno::EBADF));
+        assert_eq!(kernel.pppt().close(old).await, Err(Errno::EBADF));
+        assert_eq!(kernel.pppt().ioctl(new, ioctl).await, Ok(()));
+        done.borrow_mut().push("again");
+    });
+    rig.executor.run_ready();
+    assert_eq!(rig.returned(), ["again"]);
+    assert!(rig.kernel.pppt().is_open());
+}
+
+#[test]
+fn a_command_has_a_number_of_its_own_in_stmf_while_it_runs() {
+    let rig = Rig::new();
+    rig.relay.slow.set(true);
+    rig.post("first", read(1, 1).body());
+    rig.post("second", read(1, 2).body());
+    let pppt = rig.kernel.pppt();
+    let numbers = [1, 2].map(|msgid| pppt.task_number(1, msgid));
+    assert!(numbers[0].is_some() && numbers[1].is_some(), "{numbers:?}");
+    assert_ne!(numbers[0], numbers[1]);
+    assert_eq!(pppt.task_number(1, 3), None);
+    assert_eq!(pppt.task_number(2, 1), None);
+}
+
+/// What stmf asks for while a port is on its way is done when it has arrived, and nothing else.
+#[test]
+fn a_port_that_goes_offline_stays_so_unless_it_is_wanted_back() {
+    let state = |rig: &Rig| rig.kernel.pppt().targets()[0].state;
+    let ask = |rig: &Rig, commands: &[PortCommand]| {
+        let ports = rig.kernel.stmf().ports();
+        let port = ports.iter().find(|port| port.id.ident == b"t1");
+        for command in commands {
+            let port = port.expect("it is registered");
+            rig.kernel.stmf().request_port_state(port, *command);
+        }
+        rig.executor.run_ready();
+    };
+    let rig = Rig::new();
+    ask(&rig, &[PortCommand::Offline]);
+    assert_eq!(state(&rig), TargetState::StmfOffline);
+    ask(&rig, &[PortCommand::Online]);
+    assert_eq!(state(&rig), TargetState::StmfOnline);
+    ask(&rig, &[PortCommand::Offline, PortCommand::Online]);
+    assert_eq!(state(&rig), TargetState::StmfOnline);
+    ask(&rig, &[PortCommand::Offline]);
+    assert_eq!(state(&rig), TargetState::StmfOffline);
+    ask(&rig, &[PortCommand::Online, PortCommand::Offline]);
+    assert_eq!(state(&rig), TargetState::StmfOffline);
+    // One that is offline is deleted without being taken offline first.
+    rig.post("deregister", deregister("t1"));
+    assert_eq!(rig.returned(), ["deregister"]);
+    assert_eq!(rig.kernel.pppt().targets().len(), 1);
+    assert_eq!(rig.kernel.stmf().ports().len(), 1);
+}
+
+/// Only that all is well may be said twice.
+#[test]
+fn a_failure_while_the_status_of_a_small_read_is_being_sent_is_one_that_nobody_expects() {
+    let rig = Rig::new();
+    rig.post("read", read(1, 1).body());
+    rig.relay.slow.set(true);
+    rig.post("done", transfer_done(1, status::SUCCESS));
+    assert_eq!(rig.kernel.panicked(), None);
+    rig.post("failed", transfer_done(1, status::FAILURE));
+    assert_eq!(rig.kernel.panicked().and_then(|panic| panic.trap), Some(3));
+}
+
+/// A LU knows sessions by their numbers: who reserved it, for one.
+#[test]
+fn every_session_of_the_peer_has_a_number_of_its_own() {
+    let rig = Rig::new();
+    rig.post("one", ready(1, 1).body());
+    let other = Request {
+        initiator: "iqn.x:i2",
+        ..ready(2, 2)
+    };
+    rig.post("two", other.body());
+    let ports = rig.kernel.stmf().ports();
+    let numbers: Vec<u64> = ports
+        .iter()
+        .flat_map(|port| port.sessions.borrow().clone())
+        .map(|session| session.id)
+        .collect();
+    assert_eq!(numbers.len(), 2);
+    assert_ne!(numbers[0], numbers[1]);
 }

@@ -480,6 +480,21 @@ fn the_dialect_of_2009_knows_initiators_by_their_names() {
     old.initiator = "iqn.x:i2";
     old.session = 2;
     assert_eq!(node.post(body(&old)).sessions, 2);
+    // A TransportID is made of the name: NUL-terminated, and padded to a multiple of 4.
+    let long = Request {
+        initiator: "iqn.2009-01.org.x:i1",
+        ..ready(9, 9)
+    };
+    node.post(body(&long));
+    let sessions = node.0.machinery().kernel().pppt().sessions();
+    assert_eq!(sessions[2].rport, rport(long.initiator, 24));
+    node.post(match destroy(9, long.initiator, "t1") {
+        Body::SessionDestroy(session) => Body::SessionDestroy(SessionMessage {
+            rport: None,
+            ..session
+        }),
+        other => other,
+    });
     // The first nexus again, with a higher id.
     old.initiator = "iqn.x:i1";
     old.session = 3;
@@ -506,5 +521,22 @@ fn a_task_that_nobody_holds_is_freed_twice_when_its_id_comes_twice() {
         let panic = node.command(&ready(1, 1)).panic;
         let freed_twice = panic.is_some_and(|panic| panic.contains("freed twice"));
         assert_eq!(freed_twice, unheld_tasks);
+    }
+}
+
+#[test]
+fn a_kernel_that_refuses_proxy_ports_says_so_and_has_none() {
+    for refuse_proxy_ports in [false, true] {
+        let node = Node::with(KernelConfig {
+            defects: Defects {
+                refuse_proxy_ports,
+                ..Defects::default()
+            },
+            ..KernelConfig::default()
+        });
+        let refused = if refuse_proxy_ports { 2 } else { 0 };
+        let pppt = node.0.machinery().kernel().pppt();
+        assert_eq!(pppt.counters().tgt_reg_create_fail.get(), refused);
+        assert_eq!(pppt.targets().len() as u64, 2 - refused);
     }
 }
