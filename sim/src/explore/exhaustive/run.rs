@@ -6,12 +6,14 @@ use super::path::Path;
 use super::small::{Small, Start, TICK};
 use super::{Bounds, OtherChoices};
 use crate::executor::sync::Promise;
-use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId};
+use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId, ThreadName};
+use crate::explore::Act;
 use crate::explore::stage::Stage;
 use crate::field::REST;
-use crate::findings::{Finding, Kind, Watch};
+use crate::findings::{Excused, Finding, Kind, Watch};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
+use crate::world::trace::NodeId;
 use crate::world::{Builder, Stuck, World};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,12 +30,31 @@ pub const EXPLORE: &str = "explore: every order of what follows";
 /// How long the relays have to find each other.
 const FOR_ALUA: Duration = Duration::from_secs(10);
 
-/// How long what was begun may take before healing begins: much longer than anything that goes
-/// well takes, and not as long as it takes those who wait in vain to give up.
-const FOR_ACTS: Duration = Duration::from_secs(1);
-
 /// What still travels when everything that was begun has ended has arrived after this many ticks.
 const SETTLE: u32 = 8;
+
+/// What the threads of acts are called; their numbers begin at 1.
+const ACT: &str = "act";
+
+/// The nodes that an act has to do with: what its thread looks at and changes is of these nodes, or
+/// common to all who act from outside. None: it may be anything.
+fn nodes_of(act: &Act) -> Option<&'static [NodeId]> {
+    let node = match act {
+        Act::FailOver { .. } => return Some(&[0, 1]),
+        Act::Command { node, .. }
+        | Act::Manage { node, .. }
+        | Act::Logout { node, .. }
+        | Act::AddPort { node, .. }
+        | Act::RemovePort { node, .. }
+        | Act::Standby { node, .. }
+        | Act::KillRelay { node } => node & 1,
+        _ => return None,
+    };
+    match node {
+        0 => Some(&[0]),
+        _ => Some(&[1]),
+    }
+}
 
 /// What the oracle and the driver of a run share.
 struct Steering {
@@ -92,6 +113,7 @@ pub(super) enum Ended {
 /// A run that came to its end.
 pub(super) struct Over {
     pub(super) findings: Vec<Finding>,
+    pub(super) excused: Vec<Excused>,
     /// The same for runs that told the same of each node, whatever the order between nodes.
     pub(super) outcome: u64,
 }
@@ -156,7 +178,7 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
         drawn: 0,
         answers: 0,
     }));
-    let watch = Watch::shared();
+    let watch = Rc::new(RefCell::new(Watch::for_exploration()));
     let ear = Rc::new(RefCell::new(Ear::default()));
     let mut builder = builder(order.small, Box::new(Oracle(steering.clone())))
         .sink(watch.clone())
@@ -203,8 +225,13 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
             let kinds = findings
                 .iter()
                 .fold(0, |all, finding| mix(&[all, finding.kind as u64]));
-            let outcome = mix(&[ear.borrow().all(), kinds]);
-            Ended::Over(Over { findings, outcome })
+            let excused = watch.borrow().excused().to_vec();
+            let outcome = mix(&[ear.borrow().all(), kinds, excused.len() as u64]);
+            Ended::Over(Over {
+                findings,
+                excused,
+                outcome,
+            })
         }
     };
     Ran {
@@ -227,6 +254,7 @@ impl Run<'_> {
             stage,
             before: self.order.small.before.clone(),
             acts: self.order.small.acts.clone(),
+            explored: self.order.small.explored,
             starts: self.order.starts.to_vec(),
             due: self.due.clone(),
             exploring: self.exploring.clone(),
@@ -241,9 +269,9 @@ impl Run<'_> {
         self.world.expect_progress(self.world.now());
         while !self.over.get() {
             let executor = self.world.executor();
-            if executor.outside_is_ready() {
+            if let Some(name) = executor.next_outside() {
                 executor.step();
-                self.look(seen.as_deref_mut());
+                self.look(name, seen.as_deref_mut());
                 if self.cut {
                     return Ok(());
                 }
@@ -266,17 +294,31 @@ impl Run<'_> {
     }
 
     /// A thread from outside has run.
-    fn look(&mut self, seen: Option<&mut Seen>) {
+    fn look(&mut self, name: ThreadName, seen: Option<&mut Seen>) {
         let exploring = self.exploring.get();
         let before = std::mem::replace(&mut self.steering.borrow_mut().exploring, exploring);
         match (before, exploring) {
-            (_, true) => self.history.outside_acted(&self.world, 0),
+            (false, true) => self.history.outside_acted(&self.world, 0, None),
+            (true, true) => {
+                // The thread of the scenario itself counts who has ended, and looks at the clock.
+                let nodes = match (name.kind, name.number.checked_sub(1)) {
+                    (ACT, Some(number)) => self.nodes_of(number),
+                    _ => Some(&[][..]),
+                };
+                self.history.outside_acted(&self.world, name.number, nodes);
+            }
             (true, false) => {
-                self.history.outside_acted(&self.world, 1);
+                self.history.outside_acted(&self.world, 1, None);
                 self.cut = self.was_seen(seen, 0);
             }
             (false, false) => {}
         }
+    }
+
+    /// The nodes that the thread of an act has to do with.
+    fn nodes_of(&self, number: u64) -> Option<&'static [NodeId]> {
+        let act = usize::try_from(number).ok();
+        act.and_then(|act| nodes_of(self.order.small.acts.get(act)?))
     }
 
     /// Chooses what runs next, and runs it.
@@ -312,7 +354,9 @@ impl Run<'_> {
             None => {
                 let (number, begin) = self.due.borrow_mut().remove(chosen - threads.len());
                 begin.set(());
-                self.history.outside_acted(&self.world, 2 + number);
+                let nodes = self.nodes_of(number);
+                self.history
+                    .outside_acted(&self.world, (1 << 32) + number, nodes);
             }
         }
     }
@@ -390,8 +434,9 @@ impl Run<'_> {
 /// What the thread of the scenario knows.
 struct Part {
     stage: Rc<Stage>,
-    before: Vec<crate::explore::Act>,
-    acts: Vec<crate::explore::Act>,
+    before: Vec<Act>,
+    acts: Vec<Act>,
+    explored: Duration,
     starts: Vec<Start>,
     due: Due,
     exploring: Rc<Cell<bool>>,
@@ -447,7 +492,11 @@ impl Part {
             let (stage, act) = (self.stage.clone(), act.clone());
             let (due, at) = (self.due.clone(), start + TICK * u32::from(*tick));
             let (executor, ended) = (world.executor().clone(), ended.clone());
-            world.spawn("act", async move {
+            let name = ThreadName {
+                kind: ACT,
+                number: number + 1,
+            };
+            world.spawn(name, async move {
                 executor.sleep_until(at).await;
                 let begin = Promise::new(&executor, "its turn");
                 due.borrow_mut().push((number, begin.clone()));
@@ -456,7 +505,7 @@ impl Part {
                 ended.set(ended.get() + 1);
             });
         }
-        let end = start + FOR_ACTS;
+        let end = start + self.explored;
         while ended.get() < self.acts.len() && world.now() < end {
             world.sleep(TICK).await;
         }
