@@ -49,22 +49,37 @@ fn cutting_at_states_leaves_no_end_out() {
     }
 }
 
-/// Without a bound that is reached: nothing is found in any order, on kernels with all their
-/// mistakes.
+/// Every order of a scenario on these kernels.
+fn every_order(name: &str, profile: Profile) -> Report {
+    let small = exhaustive::by_name(name).expect("it is listed");
+    let small = small.with_kernels(|kernel| kernel.profile = profile);
+    let report = search(&small, 1000, true);
+    assert_eq!(report.found, None, "{name}");
+    assert!(report.every_order(), "{name}: {report:?}");
+    assert_eq!(report.contradictions, 0, "{name}: {report:?}");
+    assert!(report.runs > 10, "{name}: {report:?}");
+    report
+}
+
+/// No bound is reached, and nothing is found in any order, on kernels with all their mistakes.
 #[test]
 fn every_order_of_the_smallest_scenarios_is_sound() {
-    for name in ["two-commands", "relay-killed", "failover"] {
-        let small = exhaustive::by_name(name).unwrap();
-        let small = small.with_kernels(|kernel| kernel.profile = Profile::Illumos);
-        let bounds = Bounds {
-            depth: 40,
-            ..Bounds::default()
-        };
-        let report = exhaustive::search(&small, bounds, |_| true);
-        assert_eq!(report.found, None, "{name}");
-        assert!(report.complete && report.beyond == 0, "{name}: {report:?}");
-        assert!(report.runs > 10, "{name}: {report:?}");
+    for name in ["two-commands", "two-proxied", "reset", "failover"] {
+        let report = every_order(name, Profile::Illumos);
+        assert!(report.excused.is_empty(), "{name}: {:?}", report.excused);
     }
+}
+
+/// A relay that is killed between a post that has entered the kernel and the upcall that the post
+/// makes takes its node down, whatever it does: that is one of the orders, and no other panic is in
+/// any.
+#[test]
+fn a_relay_is_killed_at_every_moment_and_trap_7_is_among_them() {
+    let report = every_order("relay-killed", Profile::Illumos);
+    let traps: Vec<u8> = report.excused.keys().map(|(trap, _)| *trap).collect();
+    assert_eq!(traps, [7], "{:?}", report.excused);
+    let report = every_order("relay-killed", Profile::Hardened);
+    assert!(report.excused.is_empty(), "{:?}", report.excused);
 }
 
 #[test]

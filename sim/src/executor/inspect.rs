@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //! What those see who decide step by step which thread runs.
 
-use super::{Executor, GroupId, ThreadId};
+use super::{Executor, GroupId, ThreadId, ThreadName};
 
 impl Executor {
     /// The threads that are ready and not from outside, in the order in which they became so,
@@ -10,6 +10,13 @@ impl Executor {
         let state = self.0.state.borrow();
         let alive = |id: &ThreadId| state.thread(*id).map(|thread| (*id, thread.group));
         state.ready.iter().filter_map(alive).collect()
+    }
+
+    /// What the thread from outside is called that runs next, if one is ready.
+    pub(crate) fn next_outside(&self) -> Option<ThreadName> {
+        let state = self.0.state.borrow();
+        let mut ready = state.ready_outside.iter();
+        ready.find_map(|id| state.thread(*id).map(|thread| thread.name))
     }
 
     /// What a group is called in reports.

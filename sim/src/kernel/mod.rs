@@ -62,12 +62,20 @@ pub struct KernelConfig {
     /// Largest data buffer of proxy ports, in bytes. Default 131,072.
     #[serde(skip_serializing_if = "is_default_buffer")]
     pub proxy_buffer: u32,
+    /// A thread that is about to call the door can be overtaken by others before it does. Off, it
+    /// can only where it waits for something. Default off.
+    #[serde(skip_serializing_if = "is_off")]
+    pub overtaken_upcalls: bool,
     /// Mistakes that it makes besides.
     #[serde(skip_serializing_if = "Defects::is_none")]
     pub defects: Defects,
     /// Mistakes that it does not make.
     #[serde(skip_serializing_if = "Repairs::is_none")]
     pub repairs: Repairs,
+}
+
+fn is_off(switch: &bool) -> bool {
+    !switch
 }
 
 fn is_default_buffer(size: &u32) -> bool {
@@ -106,6 +114,7 @@ impl Default for KernelConfig {
             proxy_reads: true,
             service_alone: false,
             proxy_buffer: pppt::DEFAULT_BUFFER_SIZE,
+            overtaken_upcalls: false,
             defects: Defects::default(),
             repairs: Repairs::default(),
         }

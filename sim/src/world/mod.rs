@@ -79,7 +79,7 @@ pub use ratio::Ratio;
 pub use relay::{Host, RelayProgram};
 pub use stuck::Stuck;
 
-use crate::executor::{Choices, Executor, GroupId};
+use crate::executor::{Choices, Executor, GroupId, ThreadName};
 use crate::kernel::KernelConfig;
 use crate::kernel::coverage::Coverage;
 use crate::relays::UnknownRelay;
@@ -410,7 +410,7 @@ impl World {
     }
 
     /// Starts a thread beside the scenario.
-    pub fn spawn(&self, name: &'static str, body: impl Future<Output = ()> + 'static) {
+    pub fn spawn(&self, name: impl Into<ThreadName>, body: impl Future<Output = ()> + 'static) {
         self.executor().spawn(self.inner.scenario, name, body);
     }
 

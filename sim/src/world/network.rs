@@ -11,7 +11,7 @@
 //!
 //! The network knows nothing of what the bytes mean.
 
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod trouble;
 mod wire;
 

@@ -3,7 +3,6 @@
 
 use clap::{Args, ValueEnum};
 use std::cell::RefCell;
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -13,6 +12,7 @@ use stmf_sim::field::{self, Variant};
 use stmf_sim::kernel::Profile;
 use stmf_sim::recording::{Settings, TraceRecorder};
 use stmf_sim::relays;
+use stmf_sim::report::style::{Progress, Style, Tone};
 use stmf_sim::report::thousands;
 
 /// Profiles of kernels.
@@ -97,20 +97,26 @@ pub fn run(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let mut found = false;
+    let style = Style::of_standard_output();
+    println!("{}", style.paint(Tone::Heading, &headings()));
+    let (mut complete, mut clean) = (0, true);
     for small in &small {
-        match one(small, arguments) {
-            Ok(clean) => found |= !clean,
+        match one(small, arguments, style) {
+            Ok(one) => {
+                complete += u64::from(one.every_order);
+                clean = one.clean;
+            }
             Err(error) => {
                 eprintln!("stmf-sim explore: {error}");
                 return ExitCode::from(2);
             }
         }
-        if found {
+        if !clean {
             break;
         }
     }
-    ExitCode::from(u8::from(found))
+    println!("every order of {complete} of {} scenarios", small.len());
+    ExitCode::from(u8::from(!clean))
 }
 
 fn selected(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> Result<Vec<Small>, String> {
@@ -166,7 +172,13 @@ fn selected(arguments: &ExhaustiveArguments, changes: &Changes<'_>) -> Result<Ve
     Ok(small)
 }
 
-fn one(small: &Small, arguments: &ExhaustiveArguments) -> Result<bool, String> {
+/// What came of a scenario.
+struct One {
+    clean: bool,
+    every_order: bool,
+}
+
+fn one(small: &Small, arguments: &ExhaustiveArguments, style: Style) -> Result<One, String> {
     let bounds = Bounds {
         depth: arguments.depth,
         states: !arguments.no_states,
@@ -179,18 +191,21 @@ fn one(small: &Small, arguments: &ExhaustiveArguments) -> Result<bool, String> {
     };
     let start = Instant::now();
     let most = arguments.most_seconds.map(Duration::from_secs);
-    let mut told = Instant::now();
+    let mut progress = Progress::new(true);
     let report = exhaustive::search(small, bounds, |report| {
-        if told.elapsed() >= Duration::from_secs(1) {
-            told = Instant::now();
-            progress(small, report, start);
-        }
+        progress.show(|| row(small, report, start.elapsed(), "..."));
         most.is_none_or(|most| start.elapsed() < most)
     });
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
+    progress.clear();
+    let (tone, how) = completeness(small, &bounds, &report);
+    let row = row(small, &report, start.elapsed(), "");
+    println!("{row}{}", style.paint(tone, &how));
+    for ((trap, cause), runs) in &report.excused {
+        println!(
+            "  in {} runs a node went down by trap {trap}, which no relay can prevent: {cause}",
+            thousands(*runs)
+        );
     }
-    print!("{}", text(small, &bounds, &report, start.elapsed()));
     if report.contradictions > 0 {
         return Err(format!(
             "{} states with equal hashes are not equal: the search is wrong, and its result is \
@@ -198,58 +213,66 @@ fn one(small: &Small, arguments: &ExhaustiveArguments) -> Result<bool, String> {
             report.contradictions
         ));
     }
-    let Some(found) = &report.found else {
-        return Ok(true);
-    };
-    for finding in &found.findings {
-        println!("  {finding}");
-    }
-    write(small, bounds, found, &arguments.trace)?;
-    println!(
-        "  see it with: stmf-sim trace replay {}",
-        arguments.trace.display()
-    );
-    Ok(false)
-}
-
-fn progress(small: &Small, report: &Report, start: Instant) {
-    if io::stderr().is_terminal() {
-        eprint!(
-            "\r{}: {} runs, {} cut, {} s\x1b[K",
-            small.name,
-            thousands(report.runs),
-            thousands(report.cut),
-            start.elapsed().as_secs()
+    if let Some(found) = &report.found {
+        for finding in &found.findings {
+            println!("  {}", style.paint(Tone::Bad, &finding.to_string()));
+        }
+        write(small, bounds, found, &arguments.trace)?;
+        println!(
+            "  see it with: stmf-sim trace replay {}",
+            arguments.trace.display()
         );
-        let _ = io::stderr().flush();
     }
+    Ok(One {
+        clean: report.found.is_none(),
+        every_order: report.every_order(),
+    })
 }
 
-fn text(small: &Small, bounds: &Bounds, report: &Report, took: Duration) -> String {
-    let all = small.starts().len() as u64;
-    let complete = match (report.complete, report.every_order()) {
-        (_, true) => "complete: every order, no run had more choices than the depth".to_string(),
-        (true, false) => format!(
-            "complete to depth {}; {} runs had more choices",
-            bounds.depth,
-            thousands(report.beyond)
-        ),
-        (false, _) => format!("not complete: {} of {all} starts", report.starts),
-    };
+/// What stands above the rows.
+fn headings() -> String {
     format!(
-        "{}: {}\n  {} runs ({} cut at a state that was met before), {} states, {} starts, \
-         {} different ends\n  at most {} choices in a run; {complete}\n  {}.{} s\n",
+        "{:20}{:>7}{:>10}{:>10}{:>10}{:>8}{:>7}{:>9}  every order",
+        "scenario", "starts", "runs", "cut", "states", "deepest", "ends", "time"
+    )
+}
+
+/// A scenario in figures.
+fn row(small: &Small, report: &Report, took: Duration, more: &str) -> String {
+    let starts = format!("{}/{}", report.starts, small.starts().len());
+    format!(
+        "{:20}{starts:>7}{:>10}{:>10}{:>10}{:>8}{:>7}{:>7}.{} s  {more}",
         small.name,
-        small.about,
         thousands(report.runs),
         thousands(report.cut),
         thousands(report.states),
-        report.starts,
-        thousands(report.outcomes.len() as u64),
         report.deepest,
+        thousands(report.outcomes.len() as u64),
         took.as_secs(),
         took.subsec_millis() / 100,
     )
+}
+
+/// Whether every order was run, and if not, how far it went.
+fn completeness(small: &Small, bounds: &Bounds, report: &Report) -> (Tone, String) {
+    if report.found.is_some() {
+        return (Tone::Bad, "no: something was found".into());
+    }
+    match (report.complete, report.every_order()) {
+        (_, true) => (Tone::Good, "yes".into()),
+        (true, false) => {
+            let (depth, beyond) = (bounds.depth, thousands(report.beyond));
+            let text = format!("to depth {depth} ({beyond} runs had more choices)");
+            (Tone::Warn, text)
+        }
+        (false, _) => {
+            let (starts, all) = (report.starts, small.starts().len());
+            (
+                Tone::Warn,
+                format!("no: given up, {starts} of {all} starts"),
+            )
+        }
+    }
 }
 
 /// Runs what was found again and writes its trace.

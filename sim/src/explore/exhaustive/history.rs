@@ -4,6 +4,7 @@
 //! Why this is sound is told in the documentation of the module above.
 
 use crate::world::World;
+use crate::world::network::fingerprint::Fingerprint;
 use crate::world::trace::{Event, NodeId, Record, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -51,12 +52,23 @@ impl Process {
     }
 }
 
+/// What a step has told that a watcher may set against what happens on the other node at the same
+/// moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+enum Compared {
+    #[default]
+    Nothing,
+    /// That commands begin: in which order they do at one moment is nothing to anybody.
+    Begins,
+    /// Anything else.
+    Ordered,
+}
+
 /// Listens to what happens.
 #[derive(Default)]
 pub(super) struct Ear {
-    /// Something happened since this was last asked that a watcher may set against what happens
-    /// on the other node at the same moment.
-    compared: bool,
+    /// What happened since this was last asked.
+    compared: Compared,
     /// Hash of the events of each node, and of those of none.
     told: [u64; NODES + 1],
 }
@@ -86,11 +98,45 @@ impl Sink for Ear {
                 | Event::KernelLog(_)
                 | Event::RelayLog(_)
         );
-        self.compared |= !local;
+        let compared = match event {
+            _ if local => Compared::Nothing,
+            Event::Command { .. } => Compared::Begins,
+            _ => Compared::Ordered,
+        };
+        self.compared = self.compared.max(compared);
         let place = record.node.map_or(NODES, usize::from).min(NODES);
         let told = &mut self.told[place];
         let kind = event.kind_number().into();
         *told = mix(&[*told, kind, record.time.as_nanos(), xxh3_64(event.bulk())]);
+    }
+}
+
+/// What is outside of the nodes and common to them: the sequence of what watchers compare, and what
+/// hosts and operators know. Uses of it that only say that something begins change places with each
+/// other, and with nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Common {
+    /// Of everything up to the last use that was ordered.
+    ordered: u64,
+    /// Of those that came after it, in any order.
+    begun: u64,
+}
+
+impl Common {
+    /// A use by a step; the answer is what the step depends on, besides itself.
+    fn used(&mut self, compared: Compared, step: u64) -> u64 {
+        match compared {
+            Compared::Nothing | Compared::Begins => {
+                self.begun = self.begun.wrapping_add(mix(&[step, 1]));
+                self.ordered
+            }
+            Compared::Ordered => {
+                let before = mix(&[self.ordered, self.begun]);
+                self.ordered = mix(&[before, step]);
+                self.begun = 0;
+                before
+            }
+        }
     }
 }
 
@@ -99,6 +145,7 @@ pub(super) struct History {
     /// Of each process.
     processes: [u64; NODES + 1],
     disks: u64,
+    common: Common,
     /// Steps of each process since the clock last moved.
     steps: [u64; NODES + 1],
     at: Time,
@@ -110,7 +157,7 @@ pub(super) struct History {
 /// What processes have in common, as numbers that change with it.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Shared {
-    network: u64,
+    network: Fingerprint,
     disks: u64,
     handles: u64,
 }
@@ -130,6 +177,7 @@ impl History {
         History {
             processes: [0; NODES + 1],
             disks: 0,
+            common: Common::default(),
             steps: [0; NODES + 1],
             at: Time::ZERO,
             before: Shared::default(),
@@ -155,36 +203,60 @@ impl History {
         let after = Shared::of(world);
         let compared = std::mem::take(&mut self.ear.borrow_mut().compared);
         let before = std::mem::replace(&mut self.before, after);
-        if process == Process::World || compared || before.handles != after.handles {
+        let Process::Node(node) = process else {
+            return self.join(token);
+        };
+        if before.handles != after.handles {
             return self.join(token);
         }
         let mut own = mix(&[self.processes[number], token]);
         if before.network != after.network {
-            own = mix(&[own, before.network]);
+            own = mix(&[own, before.network.seen_from(node, &after.network)]);
         }
         if before.disks != after.disks {
             own = mix(&[own, self.disks]);
             self.disks = mix(&[own, 1]);
         }
+        if compared != Compared::Nothing {
+            let common = self.common.used(compared, own);
+            own = mix(&[own, common]);
+        }
         self.processes[number] = own;
     }
 
-    /// Something was done from outside, or a thread from outside ran.
-    pub(super) fn outside_acted(&mut self, world: &World, what: u64) {
+    /// Something was done from outside, or a thread from outside ran, which has to do with these
+    /// nodes and nothing else; or with everything.
+    pub(super) fn outside_acted(&mut self, world: &World, what: u64, nodes: Option<&[NodeId]>) {
         self.look_at_clock(world);
-        self.before = Shared::of(world);
-        self.ear.borrow_mut().compared = false;
-        self.join(mix(&[u64::MAX, what, self.at.as_nanos()]));
+        let after = Shared::of(world);
+        let before = std::mem::replace(&mut self.before, after);
+        let compared = std::mem::take(&mut self.ear.borrow_mut().compared);
+        let mut own = mix(&[u64::MAX, what, self.at.as_nanos()]);
+        let Some(nodes) = nodes.filter(|_| before == after) else {
+            return self.join(own);
+        };
+        for node in nodes {
+            own = mix(&[own, self.processes[usize::from(*node)]]);
+        }
+        let common = self.common.used(compared, own);
+        for node in nodes {
+            self.processes[usize::from(*node)] = mix(&[own, common, u64::from(*node)]);
+        }
     }
 
     /// A step that depends on everything and on which everything depends.
     fn join(&mut self, token: u64) {
         let [first, second, world] = self.processes;
-        let all = mix(&[first, second, world, self.disks, token]);
+        let Common { ordered, begun } = self.common;
+        let all = mix(&[first, second, world, self.disks, ordered, begun, token]);
         for (process, number) in self.processes.iter_mut().zip(0..) {
             *process = mix(&[all, number]);
         }
         self.disks = mix(&[all, u64::MAX]);
+        self.common = Common {
+            ordered: mix(&[all, u64::MAX - 1]),
+            begun: 0,
+        };
     }
 
     fn look_at_clock(&mut self, world: &World) {
@@ -199,8 +271,10 @@ impl History {
     pub(super) fn state(&self, world: &World, answers: u64) -> (u64, u64) {
         let [first, second, others] = self.processes;
         let time = world.now().as_nanos();
-        let network = self.before.network;
-        let state = mix(&[first, second, others, self.disks, network, time, answers]);
+        let network = self.before.network.all();
+        let common = mix(&[self.common.ordered, self.common.begun]);
+        let parts = [first, second, others, self.disks, network, common, time];
+        let state = mix(&[mix(&parts), answers]);
         (state, self.ear.borrow().all())
     }
 }
@@ -226,13 +300,12 @@ mod tests {
     fn history() -> (World, History) {
         let world = World::builder().build();
         let mut history = History::new(Rc::default());
-        history.outside_acted(&world, 0);
+        history.outside_acted(&world, 0, None);
         (world, history)
     }
 
-    /// The state after these steps: process, place, and whether an event came that watchers
-    /// compare.
-    fn after(steps: &[(Process, u64, bool)]) -> u64 {
+    /// The state after these steps: process, place, and what came that watchers compare.
+    fn after(steps: &[(Process, u64, Compared)]) -> u64 {
         let (world, mut history) = history();
         for (process, place, compared) in steps {
             history.ear.borrow_mut().compared = *compared;
@@ -244,17 +317,41 @@ mod tests {
     #[test]
     fn steps_of_different_nodes_commute_and_others_do_not() {
         let (a, b, w) = (Process::Node(0), Process::Node(1), Process::World);
-        let local = |process| (process, 0, false);
+        let local = |process| (process, 0, Compared::Nothing);
         assert_eq!(after(&[local(a), local(b)]), after(&[local(b), local(a)]));
         assert_ne!(after(&[local(a), local(b)]), after(&[local(a), local(a)]));
         assert_ne!(
-            after(&[(a, 0, false), (a, 1, false)]),
-            after(&[(a, 1, false), (a, 0, false)])
+            after(&[local(a), (a, 1, Compared::Nothing)]),
+            after(&[(a, 1, Compared::Nothing), local(a)])
         );
         assert_ne!(after(&[local(a), local(w)]), after(&[local(w), local(a)]));
-        let told = |process| (process, 0, true);
-        assert_ne!(after(&[told(a), local(b)]), after(&[local(b), told(a)]));
+        let told = |process| (process, 0, Compared::Ordered);
+        assert_eq!(after(&[told(a), local(b)]), after(&[local(b), told(a)]));
+        assert_ne!(after(&[told(a), told(b)]), after(&[told(b), told(a)]));
+        let begins = |process| (process, 0, Compared::Begins);
+        assert_eq!(
+            after(&[begins(a), begins(b)]),
+            after(&[begins(b), begins(a)])
+        );
+        assert_ne!(after(&[begins(a), told(b)]), after(&[told(b), begins(a)]));
+        assert_ne!(after(&[begins(a), local(b)]), after(&[local(a), begins(b)]));
         assert_ne!(after(&[local(a)]), after(&[]));
+    }
+
+    #[test]
+    fn what_is_done_from_outside_to_different_nodes_commutes() {
+        let after = |order: &[Option<&[NodeId]>]| {
+            let (world, mut history) = history();
+            for nodes in order {
+                history.outside_acted(&world, nodes.map_or(9, |nodes| nodes.len() as u64), *nodes);
+            }
+            history.state(&world, 0).0
+        };
+        let (first, second, both) = (Some(&[0][..]), Some(&[1][..]), Some(&[0, 1][..]));
+        assert_eq!(after(&[first, second]), after(&[second, first]));
+        assert_ne!(after(&[first, both]), after(&[both, first]));
+        assert_ne!(after(&[first, None]), after(&[None, first]));
+        assert_eq!(after(&[first, Some(&[])]), after(&[Some(&[]), first]));
     }
 
     #[test]
@@ -265,7 +362,7 @@ mod tests {
             let disk = Disk::shared(MemoryStore::new(512, Fill::RECORDED));
             world.disks().insert([1; 16], disk.clone());
             let mut history = History::new(Rc::default());
-            history.outside_acted(&world, 0);
+            history.outside_acted(&world, 0, None);
             for node in order {
                 let _ = disk.borrow().metadata();
                 history.stepped(&world, Process::Node(node), 0, 0);

@@ -26,17 +26,30 @@
 //! - The disks: a step of a node that looks at a disk or changes it takes the history of the
 //!   disks into that of the node, and the other way round.
 //! - The network, by its whole content: connections, what travels and when and in which order it
-//!   is due. A step of a node that changes the network takes that content into the node's history
-//!   (it may have looked at it).
-//! - All else (the threads of the network, those who act from outside, numbers that the whole
-//!   world counts) depends on everything: such a step takes the histories of all parts into each.
+//!   is due. A step of a node that only sends takes into the node's history which connections
+//!   there are and what travels to the peer (it may have looked at those); one that changes more
+//!   takes the whole content.
+//! - What is common to those outside: the sequence of what watchers compare (see below), and what
+//!   hosts and operators know of each other.
+//! - All else (the threads of the network, numbers that the whole world counts) depends on
+//!   everything: such a step takes the histories of all parts into each.
+//!
+//! A thread from outside runs at once when it is ready, so its step belongs to the one that woke
+//! it. The thread of an act has to do with the nodes that the act names, and with what is common
+//! to those outside: their histories are taken into each other. Where that cannot be said of an
+//! act (a link that breaks), or where its step changed anything else, it depends on everything.
 //!
 //! So two orders have equal hashes if they differ only in steps of different nodes that touch
 //! nothing in common, which is the equivalence of Mazurkiewicz: those orders lead to one state.
 //! What watchers hold of a run could still differ, for they see the events of both nodes in one
 //! sequence. Therefore a step that tells anything else than what passes between kernel, relay and
-//! link of its node (commands, statuses, access states, panics and all the rest) counts as one
-//! that depends on everything. The first alternative below the bound follows from the state, too.
+//! link of its node (statuses, access states, panics and all the rest) has a place in that
+//! sequence, and two orders with different sequences are different. Only that commands *begin*
+//! has no order: of two that begin at one moment, neither is the earlier one for any watcher.
+//! What passes within one node, and what is told of the other one at the same moment, can change
+//! places: it takes a message a tick at least to make one depend on the other, and a watcher that
+//! took the one for the cause of the other would be wrong. The first alternative below the bound
+//! follows from the state, too.
 //!
 //! The hashes have 64 bits: among a million states, two different ones have the same with a
 //! probability of 3 in 100 million. Each time a state is met again, what both runs told of each
@@ -56,7 +69,7 @@ use crate::findings::Finding;
 use crate::world::operation::{Plan, SharedRecorder};
 use path::Path;
 use run::{Ended, Order, Seen};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of choices that are not about what runs next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -125,6 +138,8 @@ pub struct Report {
     pub complete: bool,
     /// Different ends: what was told of each node, and the kinds of what was found.
     pub outcomes: BTreeSet<u64>,
+    /// Panics that no relay could prevent, by trap and cause: in how many runs there were some.
+    pub excused: BTreeMap<(u8, &'static str), u64>,
     /// The first run in which something was found.
     pub found: Option<Found>,
     /// States with equal hashes in which not the same had happened, and ways that led elsewhere
@@ -166,6 +181,12 @@ pub fn search(small: &Small, bounds: Bounds, mut go_on: impl FnMut(&Report) -> b
                 Ended::Cut => report.cut += 1,
                 Ended::Over(over) => {
                     report.outcomes.insert(over.outcome);
+                    let causes = over.excused.iter();
+                    let causes: BTreeSet<_> =
+                        causes.map(|one| (one.by.trap, one.by.cause)).collect();
+                    for cause in causes {
+                        *report.excused.entry(cause).or_default() += 1;
+                    }
                     if !over.findings.is_empty() && report.found.is_none() {
                         report.found = Some(Found {
                             starts: starts.clone(),

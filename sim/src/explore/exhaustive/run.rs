@@ -6,13 +6,14 @@ use super::path::Path;
 use super::small::{Small, Start, TICK};
 use super::{Bounds, OtherChoices};
 use crate::executor::sync::Promise;
-use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId};
+use crate::executor::{ChoiceKind, Choices, GroupId, ThreadId, ThreadName};
 use crate::explore::phases::judge;
 use crate::explore::stage::Stage;
 use crate::explore::{Act, runner};
-use crate::findings::{Finding, Watch};
+use crate::findings::{Excused, Finding, Watch};
 use crate::replay::caught::caught;
 use crate::world::operation::SharedRecorder;
+use crate::world::trace::NodeId;
 use crate::world::{Builder, Stuck, World};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,12 +27,31 @@ type Due = Rc<RefCell<Vec<(u64, Promise<()>)>>>;
 /// The step with which the part begins whose every order is run.
 pub const EXPLORE: &str = "explore: every order of what follows";
 
-/// How long what was begun may take before healing begins: much longer than anything that goes
-/// well takes, and not as long as it takes those who wait in vain to give up.
-const FOR_ACTS: Duration = Duration::from_secs(1);
-
 /// What still travels when everything that was begun has ended has arrived after this many ticks.
 const SETTLE: u32 = 8;
+
+/// What the threads of acts are called; their numbers begin at 1.
+const ACT: &str = "act";
+
+/// The nodes that an act has to do with: what its thread looks at and changes is of these nodes, or
+/// common to all who act from outside. None: it may be anything.
+fn nodes_of(act: &Act) -> Option<&'static [NodeId]> {
+    let node = match act {
+        Act::FailOver { .. } => return Some(&[0, 1]),
+        Act::Command { node, .. }
+        | Act::Manage { node, .. }
+        | Act::Logout { node, .. }
+        | Act::AddPort { node, .. }
+        | Act::RemovePort { node, .. }
+        | Act::Standby { node, .. }
+        | Act::KillRelay { node } => node & 1,
+        _ => return None,
+    };
+    match node {
+        0 => Some(&[0]),
+        _ => Some(&[1]),
+    }
+}
 
 /// What the oracle and the driver of a run share.
 struct Steering {
@@ -90,6 +110,7 @@ pub(super) enum Ended {
 /// A run that came to its end.
 pub(super) struct Over {
     pub(super) findings: Vec<Finding>,
+    pub(super) excused: Vec<Excused>,
     /// The same for runs that told the same of each node, whatever the order between nodes.
     pub(super) outcome: u64,
 }
@@ -178,8 +199,13 @@ pub(super) fn run(order: Order<'_>, path: Path, seen: Option<&mut Seen>) -> Ran 
             let kinds = findings
                 .iter()
                 .fold(0, |all, finding| mix(&[all, finding.kind as u64]));
-            let outcome = mix(&[ear.borrow().all(), kinds]);
-            Ended::Over(Over { findings, outcome })
+            let excused = watch.borrow().excused().to_vec();
+            let outcome = mix(&[ear.borrow().all(), kinds, excused.len() as u64]);
+            Ended::Over(Over {
+                findings,
+                excused,
+                outcome,
+            })
         }
     };
     // After a panic of ours a world may not come down in order either.
@@ -202,6 +228,7 @@ impl Run<'_> {
             stage,
             before: self.order.small.before.clone(),
             acts: self.order.small.acts.clone(),
+            explored: self.order.small.explored,
             starts: self.order.starts.to_vec(),
             due: self.due.clone(),
             exploring: self.exploring.clone(),
@@ -217,9 +244,9 @@ impl Run<'_> {
         while !self.over.get() {
             self.world.check_steps()?;
             let executor = self.world.executor();
-            if executor.outside_is_ready() {
+            if let Some(name) = executor.next_outside() {
                 executor.step();
-                self.look(seen.as_deref_mut());
+                self.look(name, seen.as_deref_mut());
                 if self.cut {
                     return Ok(());
                 }
@@ -242,17 +269,31 @@ impl Run<'_> {
     }
 
     /// A thread from outside has run.
-    fn look(&mut self, seen: Option<&mut Seen>) {
+    fn look(&mut self, name: ThreadName, seen: Option<&mut Seen>) {
         let exploring = self.exploring.get();
         let before = std::mem::replace(&mut self.steering.borrow_mut().exploring, exploring);
         match (before, exploring) {
-            (_, true) => self.history.outside_acted(&self.world, 0),
+            (false, true) => self.history.outside_acted(&self.world, 0, None),
+            (true, true) => {
+                // The thread of the scenario itself counts who has ended, and looks at the clock.
+                let nodes = match (name.kind, name.number.checked_sub(1)) {
+                    (ACT, Some(number)) => self.nodes_of(number),
+                    _ => Some(&[][..]),
+                };
+                self.history.outside_acted(&self.world, name.number, nodes);
+            }
             (true, false) => {
-                self.history.outside_acted(&self.world, 1);
+                self.history.outside_acted(&self.world, 1, None);
                 self.cut = self.was_seen(seen, 0);
             }
             (false, false) => {}
         }
+    }
+
+    /// The nodes that the thread of an act has to do with.
+    fn nodes_of(&self, number: u64) -> Option<&'static [NodeId]> {
+        let act = usize::try_from(number).ok();
+        act.and_then(|act| nodes_of(self.order.small.acts.get(act)?))
     }
 
     /// Chooses what runs next, and runs it.
@@ -288,7 +329,9 @@ impl Run<'_> {
             None => {
                 let (number, begin) = self.due.borrow_mut().remove(chosen - threads.len());
                 begin.set(());
-                self.history.outside_acted(&self.world, 2 + number);
+                let nodes = self.nodes_of(number);
+                self.history
+                    .outside_acted(&self.world, (1 << 32) + number, nodes);
             }
         }
     }
@@ -368,6 +411,7 @@ struct Part {
     stage: Rc<Stage>,
     before: Vec<Act>,
     acts: Vec<Act>,
+    explored: Duration,
     starts: Vec<Start>,
     due: Due,
     exploring: Rc<Cell<bool>>,
@@ -408,7 +452,11 @@ impl Part {
             let (stage, act) = (self.stage.clone(), act.clone());
             let (due, at) = (self.due.clone(), start + TICK * u32::from(*tick));
             let (executor, ended) = (world.executor().clone(), ended.clone());
-            world.spawn("act", async move {
+            let name = ThreadName {
+                kind: ACT,
+                number: number + 1,
+            };
+            world.spawn(name, async move {
                 executor.sleep_until(at).await;
                 let begin = Promise::new(&executor, "its turn");
                 due.borrow_mut().push((number, begin.clone()));
@@ -417,7 +465,7 @@ impl Part {
                 ended.set(ended.get() + 1);
             });
         }
-        let end = start + FOR_ACTS;
+        let end = start + self.explored;
         while ended.get() < self.acts.len() && world.now() < end {
             world.sleep(TICK).await;
         }

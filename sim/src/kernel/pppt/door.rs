@@ -59,6 +59,9 @@ impl Pppt<'_> {
 
     /// Calls the installed door, once, and waits for the answer in the calling thread.
     pub async fn upcall(&self, message: &Bytes) -> Result<u32, DoorError> {
+        if self.0.config().overtaken_upcalls {
+            self.0.executor().yield_now().await;
+        }
         let Some(door) = self.hold_installed().await else {
             return Err(DoorError::NoDoor);
         };

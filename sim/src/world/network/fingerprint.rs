@@ -50,38 +50,75 @@ impl Bytes {
     }
 }
 
+/// Hashes of what a network holds. Two networks with equal ones carry on alike; the endpoints of
+/// connections are their owners'.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Fingerprint {
+    /// Which connections there are and who listens, what is held and whatever is wrong.
+    structure: u64,
+    /// What travels to each node.
+    to: [u64; 2],
+    /// In which order things are due.
+    order: u64,
+}
+
+impl Fingerprint {
+    /// One hash of all.
+    pub(crate) fn all(&self) -> u64 {
+        let mut bytes = Bytes::default();
+        for part in [self.structure, self.to[0], self.to[1], self.order] {
+            bytes.number(part);
+        }
+        xxh3_64(&bytes.0)
+    }
+
+    /// What a step of a node may have looked at in the network that was like this before and like
+    /// `after` then. A node that does nothing but send sees its own connections and what it has
+    /// sent that has not arrived.
+    pub(crate) fn seen_from(&self, node: NodeId, after: &Fingerprint) -> u64 {
+        let own = usize::from(node & 1);
+        if self.structure != after.structure || self.to[own] != after.to[own] {
+            return self.all();
+        }
+        let mut bytes = Bytes::default();
+        bytes.number(self.structure);
+        bytes.number(self.to[own ^ 1]);
+        xxh3_64(&bytes.0)
+    }
+}
+
 impl Network {
-    /// A hash of the connections, of what travels, of who listens and of the faults. Two
-    /// networks with equal ones carry on alike; the endpoints of connections are their owners'.
+    /// Hashes of the connections, of what travels, of who listens and of the faults.
     ///
     /// Sequence numbers count only for the order that they make.
-    pub(crate) fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let inner = &self.0;
         let mut bytes = Bytes::default();
+        let mut to = [Bytes::default(), Bytes::default()];
         for (number, wire) in inner.wires.borrow().iter() {
             bytes.number((*number).into());
             bytes.flags(&[wire.established]);
             for side in &wire.sides {
                 let heard = side.endpoint.is_some();
-                bytes.flags(&[side.open, side.paused, side.scheduled, heard]);
-                bytes.time(side.line_free);
-                bytes.number(side.incoming_bytes as u64);
-                bytes.number(side.incoming.len() as u64);
+                bytes.flags(&[side.open, side.paused, heard]);
+                let to = &mut to[usize::from(side.node & 1)];
+                to.number((*number).into());
+                to.flags(&[side.scheduled]);
+                to.time(side.line_free);
+                to.time(side.not_before);
+                to.number(side.incoming_bytes as u64);
+                to.number(side.incoming.len() as u64);
                 for (time, segment) in &side.incoming {
-                    bytes.time(*time);
+                    to.time(*time);
                     match segment {
                         Segment::Bytes(run) => {
-                            bytes.number(run.len() as u64);
-                            bytes.number(xxh3_64(run));
+                            to.number(run.len() as u64);
+                            to.number(xxh3_64(run));
                         }
-                        Segment::End(end) => bytes.number(u64::MAX - *end as u64),
+                        Segment::End(end) => to.number(u64::MAX - *end as u64),
                     }
                 }
             }
-        }
-        for ((time, _), happening) in inner.happenings.borrow().iter() {
-            bytes.time(*time);
-            bytes.happening(*happening);
         }
         for happening in inner.postponed.borrow().iter() {
             bytes.happening(*happening);
@@ -110,6 +147,15 @@ impl Network {
             bytes.number(damage.bit);
         }
         bytes.number(inner.next_connection.get().into());
-        xxh3_64(&bytes.0)
+        let mut order = Bytes::default();
+        for ((time, _), happening) in inner.happenings.borrow().iter() {
+            order.time(*time);
+            order.happening(*happening);
+        }
+        Fingerprint {
+            structure: xxh3_64(&bytes.0),
+            to: [xxh3_64(&to[0].0), xxh3_64(&to[1].0)],
+            order: xxh3_64(&order.0),
+        }
     }
 }
