@@ -201,7 +201,7 @@ fn record(seed: u64) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// How many seeds are played.
-pub const SEEDS: u64 = 200;
+pub const SEEDS: u64 = 300;
 
 /// How many failures of the field have to be met.
 pub const ENOUGH: usize = 3;
