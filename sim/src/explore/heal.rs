@@ -86,6 +86,10 @@ impl Stage {
             for (number, node) in (0..).zip(world.nodes()) {
                 // It may have gone down only now, by what was done to it before.
                 self.boot(number).await;
+                // Somebody who was held up may have removed the last port only now.
+                if !self.has_ports(number) {
+                    self.make_ports(number).await;
+                }
                 if node.relay().is_none() {
                     self.start_relay(number);
                 }
