@@ -387,12 +387,12 @@ impl Stage {
                 }
             }
             Act::AddPort { node, buffer_size } => {
-                let node = node & 1;
-                self.look(node);
-                self.make_port(node, None, *buffer_size).await;
+                self.make_port(node & 1, None, *buffer_size).await;
             }
             Act::RemovePort { node, port, again } => {
-                self.remove_port(node & 1, *port, *again).await
+                if let Some(port) = self.port(node & 1, *port) {
+                    self.remove_port(node & 1, port, *again).await;
+                }
             }
             Act::RemoveLu { node, lu } => {
                 let lu = Scenario::lu(self.unit(*lu));
@@ -441,10 +441,7 @@ impl Stage {
         }
     }
 
-    async fn remove_port(&self, node: NodeId, port: u8, again: bool) {
-        let Some(port) = self.port(node, port) else {
-            return;
-        };
+    async fn remove_port(&self, node: NodeId, port: Port, again: bool) {
         // Hosts leave first, most of the time; a port with sessions stays.
         let of_port = |nexus: &&Nexus| nexus.1 == node && nexus.2 == port.name;
         let nexuses: Vec<Nexus> = self
@@ -483,13 +480,14 @@ impl Stage {
     /// Removes ports whose removal has failed, and adds them again.
     pub(super) async fn renew_ports(&self) {
         for (node, name) in self.half_removed.take() {
-            let place = {
+            self.look(node);
+            let port = {
                 let ports = self.ports.borrow();
-                let mut named = ports.get(&node).into_iter().flatten();
-                named.position(|port| port.name == name)
+                let mut all = ports.get(&node).into_iter().flatten();
+                all.find(|port| port.name == name).cloned()
             };
-            if let Some(place) = place.and_then(|place| u8::try_from(place).ok()) {
-                self.remove_port(node, place, true).await;
+            if let Some(port) = port {
+                self.remove_port(node, port, true).await;
             }
         }
     }

@@ -81,7 +81,7 @@ impl Watcher for Answers {
             }
             Event::Upcall { .. } => self.called(node, record),
             Event::Post { post, .. } => {
-                if is_a(record, MessageType::ScsiStatus)
+                if record.is_a(MessageType::ScsiStatus)
                     && let Some(Body::ScsiStatus(status)) = record.decoded().map(|m| &m.body)
                     && self.posts.len() < MOST_KEPT
                 {
@@ -118,19 +118,13 @@ impl Watcher for Answers {
     fn end(&mut self, _: Time, _: Found<'_>) {}
 }
 
-fn is_a(record: &Seen<'_>, message_type: MessageType) -> bool {
-    record
-        .peek()
-        .is_some_and(|seen| seen.message_type == message_type)
-}
-
 impl Answers {
     fn is_standby(&self, node: NodeId, lu: LuId) -> bool {
         self.units.access(node, lu) == Some(LuAccess::Standby)
     }
 
     fn called(&mut self, node: NodeId, record: &Seen<'_>) {
-        if !is_a(record, MessageType::ScsiCommand) {
+        if !record.is_a(MessageType::ScsiCommand) {
             return;
         }
         let Some(Body::ScsiCommand(sent)) = record.decoded().map(|m| &m.body) else {

@@ -45,14 +45,6 @@ fn is_management(record: &Seen<'_>) -> bool {
     matches!(subject, Some(Subject::Task { task_msgid, .. }) if task_msgid & MANAGEMENT_ID != 0)
 }
 
-/// Whether a message has the peer close a port, and end its commands: it is sent before the port
-/// is asked whether it has sessions.
-fn closes_port(record: &Seen<'_>) -> bool {
-    record
-        .peek()
-        .is_some_and(|seen| seen.message_type == MessageType::DeregisterProxyPort)
-}
-
 #[derive(Default)]
 pub(super) struct LostCommands {
     next: u64,
@@ -173,8 +165,7 @@ impl LostCommands {
     }
 
     fn upcall(&mut self, node: NodeId, call: u64, record: &Seen<'_>) {
-        let peek = record.peek();
-        if peek.is_some_and(|seen| seen.message_type == MessageType::ScsiCommand) {
+        if record.is_a(MessageType::ScsiCommand) {
             self.proxied_command(node, record);
         }
         self.faults.called(node, call, record);
@@ -227,7 +218,9 @@ impl LostCommands {
         let proxied = self.proxied.entry(node).or_default();
         let refused = proxied.given(record);
         let refuses = self.faults.posted(node, post, record);
-        if is_management(record) || closes_port(record) {
+        // A port is closed here, and its commands end, before it is asked at home whether it has
+        // sessions.
+        if is_management(record) || record.is_a(MessageType::DeregisterProxyPort) {
             self.disturb(node);
         }
         let Some((number, message_type)) = self.about(node, false, record) else {

@@ -41,9 +41,8 @@ impl Watcher for Panics {
                 if let Some(node) = record.node {
                     let kept = self.posted.entry(node).or_default();
                     kept.clear();
-                    let peek = record.peek();
                     // Data, the longest messages, are the same in both dialects.
-                    let data = peek.is_some_and(|seen| seen.message_type == MessageType::ScsiData);
+                    let data = record.is_a(MessageType::ScsiData);
                     if message.len() <= LONGEST_KEPT && !data {
                         kept.extend_from_slice(message);
                     }

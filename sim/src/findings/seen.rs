@@ -7,7 +7,7 @@
 
 use std::cell::OnceCell;
 use std::ops::Deref;
-use stmf_proxy::message::{Dialect, Message, Peek, peek};
+use stmf_proxy::message::{Dialect, Message, MessageType, Peek, peek};
 use stmf_proxy::trace::Record;
 
 /// A record and what its message says. It can be used as the [`Record`] that it is made of.
@@ -43,6 +43,12 @@ impl<'a> Seen<'a> {
     pub fn peek(&self) -> Option<&Peek<'a>> {
         let look = || self.message.and_then(peek);
         self.peek.get_or_init(look).as_ref()
+    }
+
+    /// Whether the message is one of this type.
+    pub fn is_a(&self, message_type: MessageType) -> bool {
+        self.peek()
+            .is_some_and(|seen| seen.message_type == message_type)
     }
 
     /// The whole message, of either dialect; none if there is none, or it cannot be read.

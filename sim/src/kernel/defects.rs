@@ -66,6 +66,13 @@ pub struct Repairs {
 }
 
 impl Repairs {
+    /// All of them. Every kernel makes these mistakes, and where they are not repaired hardly
+    /// anything else is found.
+    pub const ALL: Repairs = Repairs {
+        register_again: true,
+        piece_offsets: true,
+    };
+
     /// Whether there are none.
     pub fn is_none(&self) -> bool {
         *self == Repairs::default()

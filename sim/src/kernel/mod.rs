@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod defects;
 pub mod doors;
 pub mod faults;
+mod in_order;
 pub mod inspect;
 pub mod minimal;
 pub mod play;

@@ -112,10 +112,7 @@ fn found(commands: Vec<Command>) -> Vec<Finding> {
     const LU: [u8; 16] = [0x60; 16];
     let watch = Watch::shared();
     let kernel = KernelConfig {
-        repairs: Repairs {
-            register_again: true,
-            piece_offsets: true,
-        },
+        repairs: Repairs::ALL,
         ..KernelConfig::default()
     };
     let world = World::builder().kernel(kernel).sink(watch.clone()).build();

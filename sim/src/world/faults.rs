@@ -10,6 +10,7 @@
 
 use super::trace::{Event, NodeId, Trace};
 use crate::executor::Executor;
+use crate::world::DiskFaultKind;
 use std::time::Duration;
 
 /// A kind of fault.
@@ -26,7 +27,7 @@ pub const PAUSE: &str = "pause";
 /// The relay process ends wherever it stands.
 pub const RELAY_KILLED: &str = "relay-killed";
 /// An access to a disk that takes long.
-pub const DISK_SLOW: &str = "disk-slow";
+pub const DISK_SLOW: &str = DiskFaultKind::Slow(Duration::ZERO).name();
 /// The service stmf is switched off.
 pub const SERVICE_DISABLED: &str = "service-disabled";
 /// The service stmf is on again.

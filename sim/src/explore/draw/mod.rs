@@ -175,11 +175,7 @@ const MIXABLE: [&str; 7] = [
 
 /// The kernels and relays of the two nodes.
 fn pair(from: &Draw) -> ([KernelConfig; 2], [String; 2]) {
-    // Every kernel has these two mistakes, and with them hardly anything else would be found.
-    let mut repairs = Repairs {
-        register_again: true,
-        piece_offsets: true,
-    };
+    let mut repairs = Repairs::ALL;
     let mut kernels = [KernelConfig::default(), KernelConfig::default()];
     let mut relay = StandardRelay::NAME.to_string();
     if let Some(failure) = from.defect {

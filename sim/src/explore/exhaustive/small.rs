@@ -98,10 +98,7 @@ impl Small {
 fn pair(name: &'static str, hosts: u8) -> Scenario {
     let kernel = KernelConfig {
         profile: Profile::Illumos,
-        repairs: Repairs {
-            register_again: true,
-            piece_offsets: true,
-        },
+        repairs: Repairs::ALL,
         ..KernelConfig::default()
     };
     Scenario {

@@ -42,7 +42,6 @@ pub(super) struct Faults {
     unknown: BTreeSet<(NodeId, Vec<u8>)>,
     /// Ports of the peer whose registration has just ended well, by node, with when it did.
     fresh: BTreeMap<(NodeId, Vec<u8>), Time>,
-    freshest: Time,
     /// Until when nodes stand still.
     still: BTreeMap<NodeId, Time>,
     /// Nodes whose service is off.
@@ -109,19 +108,15 @@ impl Faults {
         if self.off.contains(&node) {
             return true;
         }
-        let some_are_fresh = record.time - self.freshest <= COMES_ONLINE;
-        if !some_are_fresh {
-            self.fresh.clear();
-        }
+        self.fresh
+            .retain(|_, since| record.time - *since <= COMES_ONLINE);
         if self.unknown.is_empty() && self.fresh.is_empty() {
             return false;
         }
         match record.decoded().map(|message| &message.body) {
             Some(Body::ScsiCommand(command)) => {
                 let port = (node, command.tgt_devid.ident.clone());
-                let since = self.fresh.get(&port);
-                self.unknown.contains(&port)
-                    || since.is_some_and(|since| record.time - *since <= COMES_ONLINE)
+                self.unknown.contains(&port) || self.fresh.contains_key(&port)
             }
             _ => false,
         }
@@ -136,7 +131,6 @@ impl Faults {
             self.lose_port(node, port);
         } else if self.fresh.len() < MOST {
             self.fresh.insert((node, port), now);
-            self.freshest = now;
         }
     }
 

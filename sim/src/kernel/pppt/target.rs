@@ -9,9 +9,10 @@ use super::Pppt;
 use super::session::ProxySession;
 use super::task::ProxyPort;
 use crate::executor::sync::Mutex;
+use crate::kernel::in_order::InOrder;
 use crate::kernel::stmf::types::{LocalPort, PortCommand, PortKind};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use stmf_proxy::message::DeviceId;
@@ -95,8 +96,7 @@ pub(crate) struct Target {
     delete: Cell<bool>,
     /// What it was asked to become while it was on its way elsewhere.
     wanted: Cell<Option<PortCommand>>,
-    events: RefCell<VecDeque<TargetEvent>>,
-    dispatching: Cell<bool>,
+    events: InOrder<TargetEvent>,
 }
 
 /// What targets are found by, and in whose order they stand in the list.
@@ -154,8 +154,7 @@ impl Pppt<'_> {
             port: OnceCell::new(),
             delete: Cell::new(false),
             wanted: Cell::new(None),
-            events: RefCell::default(),
-            dispatching: Cell::new(false),
+            events: InOrder::default(),
         });
         let kind = PortKind::Proxy { relative_port_id };
         let provider = Rc::new(ProxyPort(target.clone()));
@@ -190,19 +189,14 @@ impl Pppt<'_> {
 
     /// Hands an event to the dispatch thread of the target.
     pub(super) fn dispatch(&self, target: &Rc<Target>, event: TargetEvent) {
-        target.events.borrow_mut().push_back(event);
-        if target.dispatching.replace(true) {
+        if !target.events.push(event) {
             return;
         }
         let (kernel, target) = (self.0.clone(), target.clone());
         self.0.spawn("pppt dispatch", async move {
-            loop {
-                let Some(event) = target.events.borrow_mut().pop_front() else {
-                    break;
-                };
+            while let Some(event) = target.events.next() {
                 kernel.pppt().handle_target_event(&target, event).await;
             }
-            target.dispatching.set(false);
         });
     }
 

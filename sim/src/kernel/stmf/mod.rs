@@ -230,19 +230,14 @@ impl<'a> Stmf<'a> {
     /// Tells the provider, one thing after the other: it must not hear of "offline" before
     /// "online".
     fn control(&self, port: &Rc<LocalPort>, command: PortCommand) {
-        port.commands.borrow_mut().push_back(command);
-        if port.commanding.replace(true) {
+        if !port.commands.push(command) {
             return;
         }
         let (kernel, port) = (self.0.clone(), port.clone());
         self.0.spawn("stmf service", async move {
-            loop {
-                let Some(command) = port.commands.borrow_mut().pop_front() else {
-                    break;
-                };
+            while let Some(command) = port.commands.next() {
                 port.provider.control(&kernel, command).await;
             }
-            port.commanding.set(false);
         });
     }
 

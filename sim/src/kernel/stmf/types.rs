@@ -6,6 +6,7 @@
 //! of the framework are there to make threads wait, not to guard memory.
 
 use super::super::Kernel;
+use crate::kernel::in_order::InOrder;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -179,9 +180,7 @@ pub struct LocalPort {
     /// Its sessions, newest first.
     pub sessions: RefCell<Vec<Rc<Session>>>,
     /// What its provider is to be told, oldest first.
-    pub(super) commands: RefCell<VecDeque<PortCommand>>,
-    /// A thread is telling it.
-    pub(super) commanding: Cell<bool>,
+    pub(super) commands: InOrder<PortCommand>,
 }
 
 impl LocalPort {
@@ -208,8 +207,7 @@ impl LocalPort {
             buffer_size,
             removing: Cell::new(false),
             sessions: RefCell::default(),
-            commands: RefCell::default(),
-            commanding: Cell::new(false),
+            commands: InOrder::default(),
         })
     }
 }

@@ -68,11 +68,7 @@ impl Default for Scenarios {
             faults: Vec::new(),
             relays: [StandardRelay::NAME.into(), StandardRelay::NAME.into()],
             kernel: KernelConfig {
-                // Every kernel makes these two mistakes; with them little else would be found.
-                repairs: Repairs {
-                    register_again: true,
-                    piece_offsets: true,
-                },
+                repairs: Repairs::ALL,
                 ..KernelConfig::default()
             },
         }
