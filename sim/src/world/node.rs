@@ -34,7 +34,8 @@ pub struct PortConfig {
     pub alua: bool,
     /// Largest data buffer in bytes. Default 131,072.
     pub buffer_size: u32,
-    /// The port's name. Default: one that no other port of the world has.
+    /// The port's name. Default: one that no other port of the world has; of ports that are
+    /// added at once, at most one should be left without a name.
     pub name: Option<String>,
 }
 
@@ -353,7 +354,7 @@ impl Node {
             alua: config.alua,
             buffer_size: config.buffer_size,
         });
-        let (kernel, exchange, number) = {
+        let (kernel, exchange, place) = {
             let running = self.running.borrow();
             let running = running.as_ref().ok_or(NodeError::Down(self.id))?;
             (
@@ -363,7 +364,7 @@ impl Node {
             )
         };
         let name = config.name.clone();
-        let name = name.unwrap_or_else(|| format!("wwn.50010000{:04x}{number:04x}", self.id));
+        let name = name.unwrap_or_else(|| format!("wwn.50010000{:04x}{place:04x}", self.id));
         let name = fibre_channel_name(&name);
         let id = name.clone();
         let (alua, buffer_size) = (config.alua, config.buffer_size);
@@ -381,7 +382,7 @@ impl Node {
         let mut running = self.running.borrow_mut();
         let running = running.as_mut().ok_or(NodeError::WentDown(self.id))?;
         running.ports.push((name, port));
-        Ok(number)
+        Ok(running.ports.len() - 1)
     }
 
     /// Takes a port away from stmf. It keeps its number; fails with BUSY while it has sessions.

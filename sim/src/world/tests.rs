@@ -60,3 +60,33 @@ fn a_world_that_is_dropped_is_gone() {
         "the end of the relay is told, but to nobody"
     );
 }
+
+/// Three operators add ports at the same moment: each gets the number of its own.
+#[test]
+fn ports_that_are_added_at_once_have_numbers_of_their_own() {
+    let world = World::builder().build();
+    let numbers = Rc::new(RefCell::new(Vec::new()));
+    let got = numbers.clone();
+    world
+        .run(async move |world| {
+            for port in 0..3 {
+                let (operator, got) = (world.clone(), got.clone());
+                world.spawn("operator", async move {
+                    let config = PortConfig {
+                        name: Some(format!("wwn.500100000000000{port}")),
+                        ..PortConfig::default()
+                    };
+                    let port = operator.node(0).add_port(config).await;
+                    got.borrow_mut().push(port.unwrap());
+                });
+            }
+            world.sleep(Duration::from_secs(1)).await;
+            let host = world.initiator();
+            for port in 0..3 {
+                world.node(0).login(&host, port).await.unwrap();
+            }
+        })
+        .unwrap();
+    numbers.borrow_mut().sort_unstable();
+    assert_eq!(*numbers.borrow(), [0, 1, 2]);
+}
