@@ -12,12 +12,13 @@ use std::rc::Rc;
 use std::time::Duration;
 use stmf_proxy::status::Errno;
 use stmf_proxy::trace::{Event, Files, RecordBuf, RingSettings, Sink, Snap, Writer};
+use stmf_sim::findings::{Finding, Kind, invariants};
 use stmf_sim::kernel::doors::DoorFault;
 use stmf_sim::kernel::sbd::Fill;
 use stmf_sim::recording::{self, Settings};
 use stmf_sim::replay::{self, ScriptRecorder};
 use stmf_sim::scsi::cdb;
-use stmf_sim::world::{NodeError, PortConfig, Transfer, World};
+use stmf_sim::world::{DiskFault, DiskFaultKind, NodeError, PortConfig, Transfer, World};
 
 /// Everything that can be done to a world, with several hosts at once.
 async fn scenario(world: World) -> Result<(), NodeError> {
@@ -119,6 +120,51 @@ fn a_script_that_was_taken_down_replays_from_its_choices() {
     let script = recorder.borrow().script().unwrap();
     let outcome = replay::play(&script, replay::Mode::Exact, Default::default()).unwrap();
     assert_eq!(outcome.world.hash(), world.hash());
+}
+
+/// What no trace shows, the kernels at rest, is looked at in a run that is made again too.
+#[test]
+fn kernels_that_are_not_at_rest_are_found_again() {
+    for comes_to_rest in [true, false] {
+        let recorder = Rc::new(RefCell::new(ScriptRecorder::new()));
+        let builder = World::builder().seed(3).recorder(recorder.clone());
+        let world = builder.build();
+        insert_disk(&world, Fill::RECORDED);
+        let ran = world.run(async move |world| {
+            set_up(&world).await?;
+            // A command that its disk keeps can be neither answered nor aborted.
+            let stall = DiskFault {
+                range: 0..u64::MAX,
+                kind: DiskFaultKind::Slow(Duration::from_secs(10_000)),
+                times: 1,
+            };
+            world.disks().fail(LU, stall);
+            let host = world.initiator();
+            let path = world.node(1).login(&host, 0).await?;
+            // The first one only hears of what happened before.
+            for _ in 0..2 {
+                path.command([0; 8], &cdb::read_10(0, 8), Transfer::Read(4096))
+                    .await;
+            }
+            world.sleep(Duration::from_secs(1)).await;
+            if comes_to_rest {
+                world.step(invariants::COMING_TO_REST);
+            }
+            world.sleep(Duration::from_secs(200)).await;
+            Ok::<_, NodeError>(())
+        });
+        ran.unwrap().unwrap();
+        let found = invariants::check(&world);
+        assert!(!found.is_empty(), "a command is old");
+        let script = recorder.borrow().script().unwrap();
+        for mode in [replay::Mode::Exact, replay::Mode::Loose] {
+            let outcome = replay::play(&script, mode, Default::default()).unwrap();
+            let of_kernels = |finding: &Finding| finding.kind == Kind::KernelState;
+            let again: Vec<_> = outcome.findings.into_iter().filter(of_kernels).collect();
+            let expected = if comes_to_rest { &found[..] } else { &[] };
+            assert_eq!(again, expected, "{mode:?}");
+        }
+    }
 }
 
 /// Records a run of the scenario; the file.

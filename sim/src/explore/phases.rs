@@ -13,9 +13,6 @@ use std::time::Duration;
 /// How long the relays have to find each other at first.
 const FOR_ALUA: Duration = Duration::from_secs(10);
 
-/// The step with which the end of a run begins.
-const END: &str = "end: hosts log out, and the relays stop";
-
 impl Stage {
     /// Gives node 1 its relay where the scenario names another one for it: the world was made with
     /// that of node 0 on both.
@@ -48,7 +45,7 @@ impl Stage {
     pub(super) async fn close(&self) {
         self.heal().await;
         self.demand().await;
-        self.world.step(END);
+        self.world.step(invariants::COMING_TO_REST);
         self.end_sessions().await;
         for node in self.world.nodes() {
             node.stop_relay();

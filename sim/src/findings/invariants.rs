@@ -16,6 +16,10 @@ use crate::kernel::pppt::ServiceState;
 use crate::world::World;
 use std::time::Duration;
 
+/// The step of a run after which it is brought to rest, with nothing begun any more: whoever plays
+/// the run again ([`crate::replay`]) asks [`check`] at its end, as the run itself did.
+pub const COMING_TO_REST: &str = "end: hosts log out, and the relays stop";
+
 /// A command of this node's own initiators is over at this age: stmf's 75 s, 5 s between its looks
 /// at the clock, and time to abort it.
 pub const OLDEST_TASK: Duration = Duration::from_secs(90);

@@ -9,7 +9,7 @@
 use super::caught::caught;
 use super::script::{Input, Oracle, Script};
 use crate::demo::disk::{self, DiskError, Source};
-use crate::findings::{Finding, Kind, Watch};
+use crate::findings::{Finding, Kind, Watch, invariants};
 use crate::kernel::doors::DoorFault;
 use crate::kernel::sbd::{Content, Disk, Fill, MemoryStore, SharedDisk};
 use crate::relays::UnknownRelay;
@@ -171,9 +171,13 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
     };
     let stuck = |found: &Finding| found.kind != Kind::ProgramPanic;
     world.ended(found.as_ref().is_some_and(stuck));
-    if let Some(found) = found {
-        watch.borrow_mut().add(found);
-    }
+    let rest = match found {
+        Some(found) => vec![found],
+        None if player.is_at_rest() => invariants::check(&world),
+        None => Vec::new(),
+    };
+    rest.into_iter()
+        .for_each(|found| watch.borrow_mut().add(found));
     let findings = watch.borrow_mut().finish(world.now());
     Ok(Outcome {
         findings,
@@ -312,6 +316,17 @@ impl Player<'_> {
                 _ => return Some(world.stuck()),
             }
         }
+    }
+
+    /// Whether the run was played to its end, and has come to rest there.
+    fn is_at_rest(&self) -> bool {
+        let stopped = self.stop.as_ref().is_some_and(|stop| stop());
+        let ended = matches!(self.script.end, Some((_, false)));
+        let is_step = |input: &Input| match &input.operation {
+            Operation::Step { text } => text == invariants::COMING_TO_REST,
+            _ => false,
+        };
+        ended && !stopped && self.script.inputs.iter().any(is_step)
     }
 
     /// The next input is due by the clock and only waited for everything to come to rest.
