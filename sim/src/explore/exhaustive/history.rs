@@ -55,13 +55,34 @@ impl Process {
 /// What a step has told that a watcher may set against what happens on the other node at the same
 /// moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-enum Compared {
+pub(super) enum Compared {
     #[default]
     Nothing,
     /// That commands begin: in which order they do at one moment is nothing to anybody.
     Begins,
     /// Anything else.
     Ordered,
+}
+
+impl Compared {
+    pub(super) fn of(event: &Event<'_>) -> Compared {
+        match event {
+            // What passes between kernel, relay and link of one node; what it means for the other
+            // node comes to it through the network.
+            Event::Upcall { .. }
+            | Event::UpcallDone { .. }
+            | Event::Post { .. }
+            | Event::PostDone { .. }
+            | Event::Sent { .. }
+            | Event::Received { .. }
+            | Event::Call { .. }
+            | Event::CallDone { .. }
+            | Event::KernelLog(_)
+            | Event::RelayLog(_) => Compared::Nothing,
+            Event::Command { .. } => Compared::Begins,
+            _ => Compared::Ordered,
+        }
+    }
 }
 
 /// Listens to what happens.
@@ -82,27 +103,7 @@ impl Ear {
 
 impl Sink for Ear {
     fn record(&mut self, record: &Record<'_>) {
-        let event = &record.event;
-        // What passes between kernel, relay and link of one node; what it means for the other
-        // node comes to it through the network.
-        let local = matches!(
-            event,
-            Event::Upcall { .. }
-                | Event::UpcallDone { .. }
-                | Event::Post { .. }
-                | Event::PostDone { .. }
-                | Event::Sent { .. }
-                | Event::Received { .. }
-                | Event::Call { .. }
-                | Event::CallDone { .. }
-                | Event::KernelLog(_)
-                | Event::RelayLog(_)
-        );
-        let compared = match event {
-            _ if local => Compared::Nothing,
-            Event::Command { .. } => Compared::Begins,
-            _ => Compared::Ordered,
-        };
+        let (event, compared) = (&record.event, Compared::of(&record.event));
         self.compared = self.compared.max(compared);
         let place = record.node.map_or(NODES, usize::from).min(NODES);
         let told = &mut self.told[place];

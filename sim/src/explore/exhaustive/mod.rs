@@ -48,7 +48,8 @@
 //! has no order: of two that begin at one moment, neither is the earlier one for any watcher.
 //! What passes within one node, and what is told of the other one at the same moment, can change
 //! places: it takes a message a tick at least to make one depend on the other, and a watcher that
-//! took the one for the cause of the other would be wrong. The first alternative below the bound
+//! took the one for the cause of the other would be wrong (a test puts such events in many orders:
+//! `swapped.rs`). The first alternative below the bound
 //! follows from the state, too.
 //!
 //! The hashes have 64 bits: among a million states, two different ones have the same with a
@@ -60,6 +61,8 @@ mod history;
 mod path;
 mod run;
 mod small;
+#[cfg(test)]
+mod swapped;
 
 pub use run::EXPLORE;
 pub use small::{Small, Start, TICK, by_name, scenarios};
