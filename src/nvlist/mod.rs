@@ -57,8 +57,9 @@ impl Limits {
     pub const DEFAULT_MAX_SIZE: usize = 64 << 20;
     /// 32, where messages need 2.
     pub const DEFAULT_MAX_DEPTH: u32 = 32;
-    /// The deepest nesting that the reader's stack is meant for.
-    pub const HIGHEST_MAX_DEPTH: u32 = 256;
+    /// The deepest nesting that the reader's stack is meant for: also without optimisation it then
+    /// needs less than 1 MiB, half of what a thread has unless it asks for more.
+    pub const HIGHEST_MAX_DEPTH: u32 = 64;
     /// The defaults.
     pub const DEFAULT: Limits = Limits {
         max_size: Limits::DEFAULT_MAX_SIZE,
