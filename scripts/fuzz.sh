@@ -33,9 +33,7 @@ trace) options=(-max_len=8192) ;;
 frame | demo_link) options=(-max_len=4096) ;;
 relay) options=(-max_len=4096) ;;
 # A case costs as its length: of the longest recordings only the beginning is taken.
-# The parts of a kernel that a case leaves behind refer to each other: nobody takes them apart yet,
-# so leaks are not looked for.
-kernel_posts) options=(-max_len=4096 -dict=fuzz/message.dict -detect_leaks=0) ;;
+kernel_posts) options=(-max_len=4096 -dict=fuzz/message.dict) ;;
 esac
 
 if [[ ! -d fuzz/seeds/$target ]]; then

@@ -17,8 +17,6 @@ fi
 
 # A snapshot that differs is a failure, not a file to be written.
 export INSTA_UPDATE=no
-# Lists nested as deeply as a reader goes need more stack without optimisation than with it.
-export RUST_MIN_STACK=16777216
 # What a mutant breaks is no example to be kept, nor worth being made small.
 export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 PROPTEST_MAX_SHRINK_ITERS=4
 # A mutant that few cases do not catch is no survivor yet: run it again with all of them.

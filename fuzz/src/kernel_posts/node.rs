@@ -245,5 +245,6 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.executor.end_group(self.process);
         self.executor.end_group(self.kernel.group());
+        self.node.take_apart(&self.kernel);
     }
 }

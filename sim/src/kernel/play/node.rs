@@ -211,6 +211,15 @@ impl Node {
         self.sbd.hold(kernel, on);
     }
 
+    /// Lets go of its ports, commands and LUs, and makes the kernel do so: nobody uses either any
+    /// more, and the threads of the kernel have ended. What is merely dropped stays in memory for
+    /// ever, because its parts refer to each other.
+    pub fn take_apart(&self, kernel: &Kernel) {
+        self.every_port().iter().for_each(|port| port.take_apart());
+        self.sbd.take_apart();
+        kernel.take_apart();
+    }
+
     /// Carries a step out, in a thread of the kernel, and tells the result. Steps that were not
     /// looked at with [`NodeStep::check`] and make no sense do nothing.
     pub async fn apply(&self, kernel: &Kernel, step: &NodeStep) -> &'static str {
