@@ -165,6 +165,25 @@ fn coverage_lists_what_was_never_met() {
     );
 }
 
+/// Whoever breaks a long search off has heard of what failed until then.
+#[test]
+fn failures_are_told_as_they_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let range = ["--defect", "back-pressure", "--seeds", "4", "--tries", "0"];
+    let with = |more: &[&str]| {
+        let output = explore(directory.path(), &[&range[..], more].concat());
+        (text(&output), String::from_utf8(output.stderr).unwrap())
+    };
+    let (report, told) = with(&["--keep-going"]);
+    let seeds = report.matches(" failed (").count();
+    assert!(seeds > 0 && told.lines().count() >= seeds, "{told}{report}");
+    let line = told.lines().next().unwrap();
+    assert!(line.starts_with("seed 0 failed: not-served: "), "{told}");
+    // It is said once, and not at all where a machine reads.
+    assert_eq!(with(&[]).1, "");
+    assert_eq!(with(&["--keep-going", "--json"]).1, "");
+}
+
 #[test]
 fn options_that_cannot_be_are_refused() {
     let directory = tempfile::tempdir().unwrap();

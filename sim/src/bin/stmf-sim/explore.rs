@@ -4,24 +4,22 @@
 use crate::demo::ProfileName;
 use crate::duration::parse_time;
 use crate::explore_exhaustive;
+use crate::explore_progress::{ShrinkWatcher, Told, Watcher};
 use clap::Args;
-use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use stmf_sim::explore::found::{self, DEFAULT_TRIES};
-use stmf_sim::explore::report::{Conclusion, Report, Shown, long, per_second, times};
+use stmf_sim::explore::report::{Conclusion, Report, Shown};
 use stmf_sim::explore::schedulers::{Scheduler, scheduler};
 use stmf_sim::explore::{self, Draw, FAMILIES, Failure, Family, Search, Summary};
 use stmf_sim::field::{self, Failure as FieldFailure};
 use stmf_sim::relays::RELAYS;
-use stmf_sim::report::style::{Progress, Style};
-use stmf_sim::report::thousands;
-use stmf_sim::shrink::{self, Standing};
+use stmf_sim::report::style::Style;
 
 /// How many seeds are run unless a number or a time is given.
 const DEFAULT_SEEDS: u64 = 1000;
@@ -178,11 +176,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
         relay: arguments.relay,
         oracles: oracles(arguments.scheduler),
     };
-    let watcher = Watcher {
-        started,
-        time: arguments.time,
-        line: Mutex::new(Progress::new(!arguments.json)),
+    let progress = match (arguments.json, arguments.keep_going) {
+        (true, _) => Told::Nothing,
+        (false, false) => Told::Progress,
+        (false, true) => Told::ProgressAndFailures,
     };
+    let watcher = Watcher::new(started, arguments.time, progress);
     let summary = search.run(&watcher);
     let real = started.elapsed();
     drop(watcher);
@@ -243,10 +242,7 @@ fn told(summary: &Summary, keep_going: bool) -> Vec<&Failure> {
 }
 
 fn write<'a>(search: &Search, failure: &'a Failure, arguments: &Arguments) -> Shown<'a> {
-    let watcher = Rc::new(ShrinkWatcher {
-        seed: failure.seed,
-        line: RefCell::new(Progress::new(!arguments.json)),
-    });
+    let watcher = Rc::new(ShrinkWatcher::new(failure.seed, !arguments.json));
     let written = found::write(search, failure, &arguments.out, arguments.tries, watcher);
     Shown {
         failure,
@@ -283,65 +279,4 @@ fn again(seed: u64, arguments: &Arguments) -> String {
         command.push_str(" --check-determinism");
     }
     command
-}
-
-/// Shows how far the search is, and ends it when its time is over.
-struct Watcher {
-    started: Instant,
-    time: Option<Duration>,
-    line: Mutex<Progress>,
-}
-
-impl explore::Watching for Watcher {
-    fn go_on(&self, summary: &Summary) -> bool {
-        let real = self.started.elapsed();
-        if let Ok(mut line) = self.line.lock() {
-            line.show(|| progress(summary, real));
-        }
-        self.time.is_none_or(|time| real < time)
-    }
-}
-
-fn progress(summary: &Summary, real: Duration) -> String {
-    let totals = &summary.totals;
-    let mut line = format!(
-        "{} seeds, {}/s; {} simulated, {} x real; {} commands, {} messages, {} faults",
-        thousands(summary.seeds),
-        thousands(per_second(summary.seeds, real)),
-        long(totals.simulated),
-        thousands(times(totals.simulated, real)),
-        thousands(totals.commands),
-        thousands(totals.messages),
-        thousands(totals.fired),
-    );
-    if summary.failed > 0 {
-        line.push_str(&format!("; {} failed", thousands(summary.failed)));
-    }
-    let size = terminal_size::terminal_size_of(std::io::stderr());
-    let width = size.map_or(80, |(width, _)| usize::from(width.0));
-    // A longer line could not be written over.
-    line.truncate(width.saturating_sub(1));
-    line
-}
-
-/// Shows how far the cutting of a failure is.
-struct ShrinkWatcher {
-    seed: u64,
-    line: RefCell<Progress>,
-}
-
-impl shrink::Watching for ShrinkWatcher {
-    fn go_on(&self, standing: Option<Standing>) -> bool {
-        if let Some(standing) = standing {
-            let Standing { tries, inputs, .. } = standing;
-            self.line.borrow_mut().show(|| {
-                let (tries, inputs) = (thousands(tries), thousands(inputs as u64));
-                format!(
-                    "seed {} failed; cutting it down: {inputs} inputs left, {tries} tries",
-                    self.seed
-                )
-            });
-        }
-        true
-    }
 }

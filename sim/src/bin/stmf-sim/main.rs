@@ -6,6 +6,7 @@ mod demo;
 mod duration;
 mod explore;
 mod explore_exhaustive;
+mod explore_progress;
 mod field;
 mod kernel;
 mod msg;
