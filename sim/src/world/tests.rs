@@ -90,3 +90,64 @@ fn ports_that_are_added_at_once_have_numbers_of_their_own() {
     numbers.borrow_mut().sort_unstable();
     assert_eq!(*numbers.borrow(), [0, 1, 2]);
 }
+
+/// Holds the stmf lock of node 1 for so long, once its turn has come.
+fn hold_stmf_lock(world: &World, time: Duration) {
+    let world = world.clone();
+    world.clone().spawn("holds", async move {
+        let kernel = world.node(1).kernel().unwrap();
+        let hold = async move {
+            let _lock = kernel.stmf_state().lock.lock().await;
+            kernel.executor().sleep(time).await;
+        };
+        world.node(1).in_kernel("holds", hold).await.unwrap();
+    });
+}
+
+/// A LU is removed before its registration had the stmf lock: commands that come between the two
+/// end with the LU.
+#[test]
+fn a_lu_that_goes_before_it_has_come_leaves_no_command_behind() {
+    let world = World::builder().build();
+    world
+        .disks()
+        .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
+    let host = world.initiator();
+    let (outcome, lu) = world
+        .run(async move |world| {
+            let node = world.node(1);
+            node.add_port(PortConfig::default()).await.unwrap();
+            let path = node.login(&host, 0).await.unwrap();
+            let slow = DiskFaultKind::Slow(Duration::from_secs(3));
+            world.disks().fail(LU, DiskFault::everywhere(slow, 1));
+            // Who waits for the lock has it in the order in which it came.
+            let moment = Duration::from_millis(1);
+            hold_stmf_lock(&world, Duration::from_secs(1));
+            world.sleep(moment).await;
+            let operator = world.clone();
+            world.spawn("adds", async move {
+                operator.node(1).add_lu(LU, true).await.unwrap();
+            });
+            world.sleep(moment).await;
+            hold_stmf_lock(&world, Duration::from_millis(100));
+            world.sleep(moment).await;
+            let operator = world.clone();
+            world.spawn("removes", async move {
+                operator.node(1).remove_lu(LU).await.unwrap();
+            });
+            world.sleep(Duration::from_millis(1050)).await;
+            let lu = node.kernel().unwrap().stmf().lus().remove(0);
+            // It hears of what happened before: that it is new here, and of the new LU.
+            for _ in 0..2 {
+                path.command([0; 8], &[0; 6], Transfer::None).await;
+            }
+            let read = cdb::read_10(0, 1);
+            let reply = path.command([0; 8], &read, Transfer::Read(512)).await;
+            world.sleep(Duration::from_secs(1)).await;
+            assert!(node.kernel().unwrap().stmf().lus().is_empty());
+            (reply.outcome, lu)
+        })
+        .unwrap();
+    assert!(matches!(outcome, Outcome::Aborted), "{outcome:?}");
+    assert!(lu.tasks.borrow().is_empty());
+}

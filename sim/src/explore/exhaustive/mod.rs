@@ -48,9 +48,9 @@
 //! has no order: of two that begin at one moment, neither is the earlier one for any watcher.
 //! What passes within one node, and what is told of the other one at the same moment, can change
 //! places: it takes a message a tick at least to make one depend on the other, and a watcher that
-//! took the one for the cause of the other would be wrong (a test puts such events in many orders:
-//! `swapped.rs`). The first alternative below the bound
-//! follows from the state, too.
+//! took the one for the cause of the other would be wrong. `swapped.rs` puts the events of runs in
+//! many such orders, and demands that watchers find the same in each. The first alternative below
+//! the bound follows from the state, too.
 //!
 //! The hashes have 64 bits: among a million states, two different ones have the same with a
 //! probability of 3 in 100 million. Each time a state is met again, what both runs told of each

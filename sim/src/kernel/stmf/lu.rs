@@ -55,11 +55,18 @@ impl Stmf<'_> {
     /// Removes a LU: its tasks are aborted, and when they are gone and ALUA is on, the peer is
     /// told if stmf held the LU for active.
     pub async fn deregister_lu(&self, lu: &Rc<Lu>) {
-        lu.online.set(false);
-        self.abort_lu_tasks(lu);
-        self.wait_for_lu_tasks(lu).await;
         let state = self.state();
-        let _lock = state.lock.lock().await;
+        let _lock = loop {
+            lu.online.set(false);
+            self.abort_lu_tasks(lu);
+            self.wait_for_lu_tasks(lu).await;
+            let lock = state.lock.lock().await;
+            // If its registration was not over yet, it has come online meanwhile and may have
+            // tasks, which would stay behind.
+            if !lu.online.get() {
+                break lock;
+            }
+        };
         if state.alua_enabled.get() && lu.alua && lu.access.get() == Access::Active {
             self.tell_peer_of_lu_removal(lu).await;
         }

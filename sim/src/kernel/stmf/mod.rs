@@ -107,10 +107,12 @@ impl StmfState {
 impl StmfState {
     /// Lets go of everything; see [`Kernel::take_apart`].
     pub(crate) fn take_apart(&self) {
-        for lu in self.lus.take() {
-            drop(lu.tasks.take());
-        }
+        drop(self.lus.take());
         for (_, task) in self.tasks.take() {
+            // A LU that goes is in the list no more, but has tasks until they are aborted.
+            if let Some(lu) = &task.lu {
+                drop(lu.tasks.take());
+            }
             drop((task.port_private.take(), task.lu_private.take()));
             drop(task.work.take());
         }
