@@ -168,14 +168,16 @@ impl Answers {
         status: u8,
         sense: &[u8],
     ) -> Option<Finding> {
+        const BUSY: u8 = 8;
         const NOT_READY: u8 = 2;
         const UNIT_ATTENTION: u8 = 6;
         let lu = command.lu.filter(|_| !command.sent)?;
-        // What a standby node says by itself.
+        // What a standby node says by itself: of these commands, and to a nexus that it does not
+        // take commands of yet.
         let own = matches!(
             command.cdb.first(),
             Some(&(opcode::REPORT_LUNS | opcode::MODE_SELECT_6 | opcode::MODE_SELECT_10))
-        );
+        ) || status == BUSY;
         let key = sense.get(2).map(|byte| byte & 0x0f);
         if own || matches!(key, Some(NOT_READY | UNIT_ATTENTION)) || !self.is_standby(node, lu) {
             return None;
@@ -236,6 +238,8 @@ mod tests {
         told(&read, 1, &cdb::test_unit_ready(), 2, sent_too)
     }
 
+    const CHECK_CONDITION: u8 = 2;
+
     /// A command is aborted after it has gone to the peer; its status comes, and ends another one.
     fn told(
         read: &[u8],
@@ -245,6 +249,25 @@ mod tests {
         sent_too: bool,
     ) -> Vec<Finding> {
         let sense = Sense::LBA_OUT_OF_RANGE.to_bytes();
+        ended(
+            read,
+            session,
+            ready,
+            other_session,
+            sent_too,
+            (CHECK_CONDITION, &sense),
+        )
+    }
+
+    /// The same, with this status.
+    fn ended(
+        read: &[u8],
+        session: u64,
+        ready: &[u8],
+        other_session: u64,
+        sent_too: bool,
+        (code, sense): (u8, &[u8]),
+    ) -> Vec<Finding> {
         let scsi_cmd = |session_id, task_msgid, cdb: &[u8]| {
             encoded(Body::ScsiCommand(ScsiCommand {
                 task_msgid,
@@ -271,7 +294,7 @@ mod tests {
             session_id: 1,
             lun_id: [0x60; 16],
             response: 0,
-            status: 2,
+            status: code,
             flags: 0,
             resid: 0,
             sense: sense.to_vec(),
@@ -309,10 +332,10 @@ mod tests {
         let done = Event::CommandDone {
             initiator,
             tag: 2,
-            status: 2,
+            status: code,
             residual_flags: 0,
             residual: 0,
-            sense: &sense,
+            sense,
             data: &[],
         };
         events.push((0, done));
@@ -336,6 +359,16 @@ mod tests {
         let read = cdb::read_10(9, 1);
         assert!(told(&read, 1, &read, 1, false).is_empty());
         assert_eq!(told(&read, 1, &read, 2, false).len(), 1);
+    }
+
+    /// Each node says BUSY to a nexus whose commands it does not take yet, whatever the peer says.
+    #[test]
+    fn busy_may_be_its_own_answer() {
+        const RESERVATION_CONFLICT: u8 = 0x18;
+        let (read, ready) = (cdb::read_10(9, 1), cdb::test_unit_ready());
+        let with = |code| ended(&read, 1, &ready, 2, false, (code, &[]));
+        assert!(with(8).is_empty());
+        assert_eq!(with(RESERVATION_CONFLICT).len(), 1);
     }
 
     #[test]

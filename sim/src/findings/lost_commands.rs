@@ -59,6 +59,9 @@ pub(super) struct LostCommands {
     links: BTreeMap<NodeId, Link>,
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
+    /// Nodes whose relay was told to stop: it lets go of the link, and may take long to end while
+    /// the kernel does not return from a post.
+    stopping: BTreeSet<NodeId>,
     faults: Faults,
 }
 
@@ -193,9 +196,10 @@ impl LostCommands {
         let Some(number) = self.calls.remove(&(node, call)) else {
             return;
         };
-        // A relay without a link has to refuse.
+        // A relay without a link has to refuse, and so has one that stops.
         let no_link = outcome == Ok(UpcallRefusal::LinkDown.errno());
-        let excused = no_link || injected || !self.link(node).has_settled(now);
+        let stops = outcome == Ok(UpcallRefusal::Stopping.errno()) && self.stopping.contains(&node);
+        let excused = no_link || stops || injected || !self.link(node).has_settled(now);
         let Some(command) = self.commands.get_mut(&number) else {
             return;
         };
@@ -383,7 +387,14 @@ impl Watcher for LostCommands {
             Event::Post { post, .. } => self.post(record, node, post),
             Event::PostDone { post, .. } => self.post_done(node, post, now),
             Event::Fault(text) => self.fault(record, node, text),
-            Event::RelayLog(line) => self.proxied.entry(node).or_default().relay_log(line),
+            Event::RelayLog(line) => {
+                // After the level.
+                let text = line.split_once(": ").map_or(line, |(_, text)| text);
+                if text.starts_with("stopping: ") {
+                    self.stopping.insert(node);
+                }
+                self.proxied.entry(node).or_default().relay_log(line);
+            }
             // Whoever ends a connection is not told that it has ended; the next one tells.
             Event::Connect { .. } => self.disturb(node),
             Event::Connected { connection } => {
@@ -404,6 +415,7 @@ impl Watcher for LostCommands {
                 link.open.retain(|(other, _)| *other != node);
                 link.changed(now);
                 self.proxied.entry(node).or_default().forget();
+                self.stopping.remove(&node);
                 self.disturb(node);
             }
             Event::PowerOff | Event::Panic { .. } | Event::Boot { .. } => {
@@ -414,6 +426,7 @@ impl Watcher for LostCommands {
                     Event::Boot { .. } => self.down.remove(&node),
                     _ => self.down.insert(node),
                 };
+                self.stopping.remove(&node);
                 self.node_gone(node);
             }
             // Resets, LUs that move, sessions and ports that end: all of them abort commands.

@@ -112,6 +112,26 @@ fn a_result_that_loses_a_message_is_found() {
     );
 }
 
+/// One that stops while a post does not return refuses for long, and then its host has lost
+/// patience.
+#[test]
+fn a_relay_that_stops_may_refuse_and_another_may_not() {
+    const SHUT_DOWN: u32 = 143;
+    for stops in [true, false] {
+        let mut bench = bench();
+        if stops {
+            let line = "info: stopping: stopped as told; 1 post in progress";
+            bench.event(0, Event::RelayLog(line));
+        }
+        begin(&mut bench, 1, 7);
+        bench.send(0, &command(2, 7, "wwn.21", 9), SHUT_DOWN);
+        bench.wait(5_000);
+        let (initiator, tag) = (0, 1);
+        bench.event(0, Event::TimedOut { initiator, tag });
+        assert_eq!(bench.finish().is_empty(), stops);
+    }
+}
+
 /// Which of two commands that look alike is lost shows when the other one ends.
 #[test]
 fn of_twins_the_right_one_is_found() {
