@@ -71,6 +71,9 @@ impl Command {
         std::mem::swap(&mut self.task, &mut other.task);
         std::mem::swap(&mut self.trail, &mut other.trail);
         std::mem::swap(&mut self.refused, &mut other.refused);
+        // What has happened to the messages of the one may be what excuses the other.
+        let excused = self.excused || other.excused;
+        (self.excused, other.excused) = (excused, excused);
     }
 
     /// The status was handed to its node: if it has not ended it, or only late, no message is

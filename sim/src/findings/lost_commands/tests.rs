@@ -211,6 +211,22 @@ fn what_is_aborted_comes_late_or_goes_down_with_its_node_is_no_finding() {
     assert!(bench.finish().is_empty());
 }
 
+/// Of two commands that look alike the message of the second one was lost by a fault; it is taken for
+/// that of the first one until that one ends.
+#[test]
+fn what_excuses_a_command_goes_to_its_twin_with_the_messages() {
+    const NO_LINK: u32 = 134;
+    let mut bench = bench();
+    begin(&mut bench, 1, 7);
+    begin(&mut bench, 2, 7);
+    bench.send(0, &command(2, 7, "wwn.21", 9), NO_LINK);
+    bench.carry(0, &command(3, 7, "wwn.21", 9));
+    bench.carry(1, &status(3, 7));
+    end(&mut bench, 1);
+    time_out(&mut bench, 2);
+    assert!(bench.finish().is_empty());
+}
+
 #[test]
 fn what_a_fault_has_hit_is_excused_and_nothing_else() {
     for (fault, found) in [
