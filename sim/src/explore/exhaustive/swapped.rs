@@ -61,8 +61,10 @@ fn found(scenario: &Scenario, events: &[RecordBuf], end: Time) -> Vec<String> {
         let size = u64::from(unit.blocks) * u64::from(crate::explore::commands::BLOCK);
         watch.disk(Scenario::lu(number), size, Some(&Content::Numbered));
     }
-    for event in events {
-        watch.record(&event.get());
+    for (place, event) in (1..).zip(events) {
+        let mut record = event.get();
+        record.sequence = place;
+        watch.record(&record);
     }
     let mut found: Vec<_> = watch.finish(end).iter().map(ToString::to_string).collect();
     found.extend(watch.excused().iter().map(|excused| format!("{excused:?}")));
