@@ -2,9 +2,9 @@
 //! Commands that are ended with the status of another one.
 //!
 //! A command for a standby LU that never went to the peer, and yet ends with what only the peer
-//! can say, while the status of another command is being posted that says just that, and that came
-//! while the command was out. (A post that waits for a lock lasts long, and what a node says by
-//! itself meanwhile may be the same.)
+//! can say, while the status of another command is being posted that says just that. A post that
+//! waits for a lock lasts long, and what a node says by itself meanwhile may be the same: so what
+//! ends in the very moment in which it begins, when the post has still to wait, is not told.
 
 use super::text::{completion, peer};
 use super::units::{LuId, Units};
@@ -19,8 +19,8 @@ use stmf_proxy::time::Time;
 const MOST_KEPT: usize = 65_536;
 
 struct Command {
-    /// Where in the trace it begins.
-    began: u64,
+    /// Where in the trace it begins, and when.
+    began: (u64, Time),
     session: u64,
     lun: [u8; 8],
     cdb: Vec<u8>,
@@ -76,7 +76,7 @@ impl Watcher for Answers {
                 let lu = self.units.lu(node, lun);
                 let lu = lu.filter(|lu| self.is_standby(node, *lu));
                 let command = Command {
-                    began: record.sequence,
+                    began: (record.sequence, record.time),
                     session,
                     lun,
                     cdb: cdb.to_vec(),
@@ -192,8 +192,9 @@ impl Answers {
         let (task, owner) = posts.into_iter().find_map(|(_, posted)| {
             let owner = self.tasks.get(&(node, posted.task))?;
             let other = (owner.initiator, owner.tag) != (initiator, tag);
-            let came = posted.began > command.began;
-            (other && came && posted.status == status && posted.sense == sense)
+            let (place, began) = command.began;
+            let was_out = posted.began > place || time > began;
+            (other && was_out && posted.status == status && posted.sense == sense)
                 .then_some((posted.task, owner))
         })?;
         Some(Finding {
@@ -217,7 +218,7 @@ impl Answers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::findings;
+    use super::super::tests::findings_apart;
     use super::*;
     use crate::scsi::{Sense, cdb};
     use stmf_proxy::message::{DeviceId, Dialect, Message, ScsiCommand, ScsiStatus};
@@ -242,16 +243,16 @@ mod tests {
 
     fn story(sent_too: bool) -> Vec<Finding> {
         let read = cdb::read_10(9, 1);
-        told((&read, 1), (&cdb::test_unit_ready(), 2), sent_too, false)
+        told((&read, 1), (&cdb::test_unit_ready(), 2), sent_too, None)
     }
 
     /// A command is aborted after it has gone to the peer; its status comes, and ends another one
-    /// (`early`: one that begins while it is being posted).
+    /// (`begins`: one that begins while it is being posted, and ends so many nanoseconds later).
     fn told(
         (read, session): (&[u8], u64),
         (ready, other_session): (&[u8], u64),
         sent_too: bool,
-        early: bool,
+        begins: Option<u64>,
     ) -> Vec<Finding> {
         let sense = Sense::LBA_OUT_OF_RANGE.to_bytes();
         let scsi_cmd = |session_id, task_msgid, cdb: &[u8]| {
@@ -314,9 +315,9 @@ mod tests {
             post: 3,
             message: &status,
         };
-        match early {
-            true => events.insert(4, (0, post)),
-            false => events.push((0, post)),
+        match begins {
+            Some(_) => events.insert(4, (0, post)),
+            None => events.push((0, post)),
         }
         let done = Event::CommandDone {
             initiator,
@@ -328,7 +329,7 @@ mod tests {
             data: &[],
         };
         events.push((0, done));
-        findings(Answers::default(), &events)
+        findings_apart(begins.unwrap_or(1000), Answers::default(), &events)
     }
 
     #[test]
@@ -346,14 +347,16 @@ mod tests {
     #[test]
     fn of_two_commands_that_look_alike_either_may_have_gone() {
         let read = cdb::read_10(9, 1);
-        assert!(told((&read, 1), (&read, 1), false, false).is_empty());
-        assert_eq!(told((&read, 1), (&read, 2), false, false).len(), 1);
+        assert!(told((&read, 1), (&read, 1), false, None).is_empty());
+        assert_eq!(told((&read, 1), (&read, 2), false, None).len(), 1);
     }
 
     #[test]
-    fn a_post_that_lasts_ends_no_command_that_came_later() {
+    fn a_post_that_lasts_ends_no_command_in_the_moment_in_which_it_begins() {
         let (read, ready) = (cdb::read_10(9, 1), cdb::test_unit_ready());
-        assert!(told((&read, 1), (&ready, 2), false, true).is_empty());
+        let ends_after = |nanos| told((&read, 1), (&ready, 2), false, Some(nanos));
+        assert!(ends_after(0).is_empty());
+        assert_eq!(ends_after(1).len(), 1, "it was out while the post waited");
     }
 
     #[test]

@@ -391,13 +391,19 @@ mod tests {
     use super::*;
 
     /// What a watcher finds in these events, each told by a node.
-    pub(super) fn findings(
+    pub(super) fn findings(watcher: impl Watcher, events: &[(NodeId, Event<'_>)]) -> Vec<Finding> {
+        findings_apart(1000, watcher, events)
+    }
+
+    /// The same of events that are so many nanoseconds apart.
+    pub(super) fn findings_apart(
+        nanos: u64,
         mut watcher: impl Watcher,
         events: &[(NodeId, Event<'_>)],
     ) -> Vec<Finding> {
         let mut found = Vec::new();
         for (sequence, (node, event)) in (1..).zip(events) {
-            let time = Time::from_nanos(sequence * 1000);
+            let time = Time::from_nanos(sequence * nanos);
             let record = Record::new(sequence, time, Some(*node), *event);
             Seen::with(&record, |seen| watcher.event(seen, &mut found));
         }
