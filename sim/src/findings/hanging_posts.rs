@@ -4,6 +4,7 @@
 
 use super::describe::{Summary, describe, seconds};
 use super::proxied::Proxied;
+use super::standstill::Standstill;
 use super::{Finding, Found, Kind, Seen, Watcher};
 use crate::world::trace::{Event, NodeId};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ const MOST: usize = 4_096;
 pub(super) struct HangingPosts {
     posts: BTreeMap<(NodeId, u64), (Time, Summary)>,
     nodes: BTreeMap<NodeId, Proxied>,
+    still: Standstill,
 }
 
 impl Watcher for HangingPosts {
@@ -44,21 +46,25 @@ impl Watcher for HangingPosts {
             Event::PostDone { post, .. } => {
                 self.posts.remove(&(node, post));
             }
+            Event::Fault(text) => {
+                self.still.held_up(node, record.time, text);
+            }
             Event::RelayLog(line) => self.nodes.entry(node).or_default().relay_log(line),
             Event::RelayEnded => self.nodes.entry(node).or_default().forget(),
             Event::PowerOff | Event::Panic { .. } | Event::Boot { .. } => {
                 self.nodes.entry(node).or_default().forget();
                 self.posts.retain(|(other, _), _| *other != node);
+                self.still.over(node);
             }
             _ => {}
         }
     }
 
     fn end(&mut self, now: Time, found: Found<'_>) {
-        let hanging = self
-            .posts
-            .iter()
-            .filter(|(_, (since, _))| now - *since >= PATIENCE);
+        let hanging = self.posts.iter().filter(|((node, _), (since, _))| {
+            let since = (*since).max(self.still.until(*node));
+            now - since >= PATIENCE
+        });
         for (&(node, _), (since, what)) in hanging.take(MOST_TOLD) {
             let leak = self.nodes.get(&node).and_then(Proxied::leak);
             let why = leak.map_or(String::new(), |why| format!(": {why}"));
@@ -110,5 +116,17 @@ mod tests {
         bench.post_begins(0, &register_port(1, "wwn.22"));
         bench.wait(29_999);
         assert!(bench.finish().is_empty());
+    }
+
+    #[test]
+    fn posts_at_a_node_that_stands_still_come_back_later() {
+        let lasting = |milliseconds| {
+            let mut bench = Bench::new(HangingPosts::default());
+            bench.post_begins(1, &register_port(1, "wwn.21"));
+            bench.event(1, Event::Fault("pause: for 20000 ms"));
+            bench.wait(milliseconds);
+            bench.finish().len()
+        };
+        assert_eq!((lasting(49_999), lasting(50_000)), (0, 1));
     }
 }

@@ -35,6 +35,7 @@ mod reservations;
 mod same_node;
 mod seen;
 mod service;
+mod standstill;
 #[cfg(test)]
 mod testing;
 mod text;

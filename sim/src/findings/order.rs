@@ -8,8 +8,8 @@
 //! node that stands still (an injected fault) arrive late.
 
 use super::describe::{Summary, describe, seconds};
+use super::standstill::Standstill;
 use super::{Finding, Found, Kind, Seen, Watcher};
-use crate::world::faults;
 use crate::world::trace::{Event, NodeId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -90,8 +90,7 @@ pub(super) struct Order {
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
     ends: BTreeMap<NodeId, Ends>,
-    /// Until when nodes stand still.
-    still: BTreeMap<NodeId, Time>,
+    still: Standstill,
 }
 
 impl Order {
@@ -278,10 +277,7 @@ impl Watcher for Order {
             }
             Event::Post { post, .. } => self.post(record, node, post, found),
             Event::Fault(text) => {
-                if let Some(pause) = faults::pause_of(text) {
-                    let still = self.still.entry(node).or_default();
-                    *still = (*still).max(record.time + pause);
-                }
+                self.still.paused(node, record.time, text);
             }
             Event::PostDone { post, .. } => {
                 let direction = self.directions.entry(node ^ 1).or_default();
@@ -318,8 +314,7 @@ impl Watcher for Order {
                 continue; // They wait for a post that does not come back, which is told elsewhere.
             }
             // Messages wait while one of the nodes stands still.
-            let still = |node| self.still.get(&node).copied().unwrap_or_default();
-            let still = still(node).max(still(node ^ 1));
+            let still = self.still.until_of_both(node);
             let lost = direction.pending.iter().filter(|sent| {
                 let since = sent.time.max(still);
                 sent.answered.is_some() && !sent.excused && now.saturating_since(since) >= PATIENCE

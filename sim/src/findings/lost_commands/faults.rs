@@ -4,6 +4,7 @@
 //! off.
 
 use super::super::Seen;
+use super::super::standstill::Standstill;
 use crate::kernel::Allocation;
 use crate::kernel::faults::POST_FAILED;
 use crate::kernel::stmf::ATTEMPTS;
@@ -42,8 +43,7 @@ pub(super) struct Faults {
     unknown: BTreeSet<(NodeId, Vec<u8>)>,
     /// Ports of the peer whose registration has just ended well, by node, with when it did.
     fresh: BTreeMap<(NodeId, Vec<u8>), Time>,
-    /// Until when nodes stand still.
-    still: BTreeMap<NodeId, Time>,
+    still: Standstill,
     /// Nodes whose service is off.
     off: BTreeSet<NodeId>,
 }
@@ -153,15 +153,7 @@ impl Faults {
         {
             carried.hit |= lost_whole(text) || is_proxy_port;
         }
-        if let Some(pause) = faults::pause_of(text) {
-            let still = self.still.entry(node).or_default();
-            *still = (*still).max(now + pause);
-            return true;
-        }
-        // A call that waits for a thread may hold the stmf lock, and so hold up everything.
-        if let Some(busy) = faults::busy_of(text) {
-            let still = self.still.entry(node).or_default();
-            *still = (*still).max(now + busy);
+        if self.still.held_up(node, now, text) {
             return true;
         }
         match faults::name(text) {
@@ -175,8 +167,7 @@ impl Faults {
 
     /// Whether every command that begins now at this node may suffer: its pair stands still.
     pub(super) fn excuses_all(&self, node: NodeId, now: Time) -> bool {
-        let still = |node| self.still.get(&node).is_some_and(|until| now < *until);
-        still(node) || still(node ^ 1)
+        now < self.still.until_of_both(node)
     }
 
     /// The kernel of the node is gone, with all that it knew.
@@ -185,7 +176,7 @@ impl Faults {
         self.posts.retain(|(other, _), _| *other != node);
         self.unknown.retain(|(other, _)| *other != node);
         self.fresh.retain(|(other, _), _| *other != node);
-        self.still.remove(&node);
+        self.still.over(node);
         self.off.remove(&node);
     }
 }
