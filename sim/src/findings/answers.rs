@@ -4,8 +4,10 @@
 //! A command for a standby LU that never went to the peer, and yet ends with what only the peer
 //! can say, while the status of another command is being posted that says just that. A post that
 //! waits for a lock lasts long, and what a node says by itself meanwhile may be the same: so what
-//! ends in the very moment in which it begins, when the post has still to wait, is not told.
+//! ends in the very moment in which it begins, when an earlier post has still to wait, is not told.
+//! (On a node that stands still that moment lasts until the node goes on.)
 
+use super::standstill::Standstill;
 use super::text::{completion, peer};
 use super::units::{LuId, Units};
 use super::{Finding, Found, Kind, Seen, Watcher};
@@ -52,6 +54,7 @@ pub(super) struct Answers {
     commands: BTreeMap<(NodeId, u32, u64), Command>,
     tasks: BTreeMap<(NodeId, u64), Owner>,
     posts: BTreeMap<(NodeId, u64), PostedStatus>,
+    still: Standstill,
 }
 
 impl Watcher for Answers {
@@ -62,7 +65,11 @@ impl Watcher for Answers {
                 self.commands.retain(|(of, ..), _| *of != node);
                 self.tasks.retain(|(of, _), _| *of != node);
                 self.posts.retain(|(of, _), _| *of != node);
+                self.still.over(node);
                 self.units.event(record);
+            }
+            Event::Fault(text) => {
+                self.still.paused(node, record.time, text);
             }
             Event::LuAccess { .. } => self.units.event(record),
             Event::Command {
@@ -193,7 +200,7 @@ impl Answers {
             let owner = self.tasks.get(&(node, posted.task))?;
             let other = (owner.initiator, owner.tag) != (initiator, tag);
             let (place, began) = command.began;
-            let was_out = posted.began > place || time > began;
+            let was_out = posted.began > place || time > began.max(self.still.until(node));
             (other && was_out && posted.status == status && posted.sense == sense)
                 .then_some((posted.task, owner))
         })?;
@@ -241,18 +248,34 @@ mod tests {
         }
     }
 
-    fn story(sent_too: bool) -> Vec<Finding> {
-        let read = cdb::read_10(9, 1);
-        told((&read, 1), (&cdb::test_unit_ready(), 2), sent_too, None)
+    /// When the command begins that the status of another one may end.
+    #[derive(Clone, Copy)]
+    enum Begins {
+        /// Before that status is posted.
+        Before,
+        /// Meanwhile, and ends so many nanoseconds later.
+        Meanwhile(u64),
+        /// Meanwhile, at a node that stands still until after its end.
+        StandingStill,
     }
 
-    /// A command is aborted after it has gone to the peer; its status comes, and ends another one
-    /// (`begins`: one that begins while it is being posted, and ends so many nanoseconds later).
+    fn story(sent_too: bool) -> Vec<Finding> {
+        let read = cdb::read_10(9, 1);
+        told(
+            (&read, 1),
+            (&cdb::test_unit_ready(), 2),
+            sent_too,
+            Begins::Before,
+        )
+    }
+
+    /// A command is aborted after it has gone to the peer; its status comes, and ends another one,
+    /// that begins when `begins` says.
     fn told(
         (read, session): (&[u8], u64),
         (ready, other_session): (&[u8], u64),
         sent_too: bool,
-        begins: Option<u64>,
+        begins: Begins,
     ) -> Vec<Finding> {
         let sense = Sense::LBA_OUT_OF_RANGE.to_bytes();
         let scsi_cmd = |session_id, task_msgid, cdb: &[u8]| {
@@ -316,8 +339,11 @@ mod tests {
             message: &status,
         };
         match begins {
-            Some(_) => events.insert(4, (0, post)),
-            None => events.push((0, post)),
+            Begins::Before => events.push((0, post)),
+            Begins::Meanwhile(_) | Begins::StandingStill => events.insert(4, (0, post)),
+        }
+        if matches!(begins, Begins::StandingStill) {
+            events.insert(4, (0, Event::Fault("pause: for 1 ms")));
         }
         let done = Event::CommandDone {
             initiator,
@@ -329,7 +355,11 @@ mod tests {
             data: &[],
         };
         events.push((0, done));
-        findings_apart(begins.unwrap_or(1000), Answers::default(), &events)
+        let apart = match begins {
+            Begins::Meanwhile(nanoseconds) => nanoseconds,
+            Begins::Before | Begins::StandingStill => 1000,
+        };
+        findings_apart(apart, Answers::default(), &events)
     }
 
     #[test]
@@ -347,16 +377,21 @@ mod tests {
     #[test]
     fn of_two_commands_that_look_alike_either_may_have_gone() {
         let read = cdb::read_10(9, 1);
-        assert!(told((&read, 1), (&read, 1), false, None).is_empty());
-        assert_eq!(told((&read, 1), (&read, 2), false, None).len(), 1);
+        assert!(told((&read, 1), (&read, 1), false, Begins::Before).is_empty());
+        assert_eq!(told((&read, 1), (&read, 2), false, Begins::Before).len(), 1);
     }
 
     #[test]
     fn a_post_that_lasts_ends_no_command_in_the_moment_in_which_it_begins() {
         let (read, ready) = (cdb::read_10(9, 1), cdb::test_unit_ready());
-        let ends_after = |nanos| told((&read, 1), (&ready, 2), false, Some(nanos));
-        assert!(ends_after(0).is_empty());
-        assert_eq!(ends_after(1).len(), 1, "it was out while the post waited");
+        let told = |begins| told((&read, 1), (&ready, 2), false, begins).len();
+        assert_eq!(told(Begins::Meanwhile(0)), 0);
+        assert_eq!(
+            told(Begins::Meanwhile(1)),
+            1,
+            "it was out while the post waited"
+        );
+        assert_eq!(told(Begins::StandingStill), 0);
     }
 
     #[test]

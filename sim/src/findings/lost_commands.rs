@@ -35,6 +35,9 @@ const LONGEST: Duration = Duration::from_secs(80);
 /// Commands that are followed at once, and messages of theirs that wait for an answer.
 const MOST: usize = 16_384;
 
+/// How a relay begins to say that it stops.
+const STOPPING: &str = "stopping: ";
+
 /// Lost commands of one run that are told.
 const MOST_TOLD: usize = 20;
 
@@ -59,8 +62,8 @@ pub(super) struct LostCommands {
     links: BTreeMap<NodeId, Link>,
     /// Nodes that are down.
     down: BTreeSet<NodeId>,
-    /// Nodes whose relay was told to stop: it lets go of the link, and may take long to end while
-    /// the kernel does not return from a post.
+    /// Nodes whose relay has said that it stops, for whatever reason: it lets go of the link, and
+    /// may take long to end while the kernel does not return from a post.
     stopping: BTreeSet<NodeId>,
     faults: Faults,
 }
@@ -390,7 +393,7 @@ impl Watcher for LostCommands {
             Event::RelayLog(line) => {
                 // After the level.
                 let text = line.split_once(": ").map_or(line, |(_, text)| text);
-                if text.starts_with("stopping: ") {
+                if text.starts_with(STOPPING) {
                     self.stopping.insert(node);
                 }
                 self.proxied.entry(node).or_default().relay_log(line);

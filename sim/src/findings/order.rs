@@ -291,6 +291,7 @@ impl Watcher for Order {
             }
             Event::Sent { .. } => self.connections(record, node),
             Event::PowerOff | Event::Panic { .. } | Event::Boot { .. } => {
+                self.still.over(node);
                 self.link_broke(node);
                 self.connections(record, node);
                 match record.event {

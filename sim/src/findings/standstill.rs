@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use stmf_proxy::time::Time;
 
-/// Until when nodes stand still, as the faults say that a watcher has told this.
+/// Until when nodes stand still, by the faults that a watcher has passed on.
 #[derive(Default)]
 pub(super) struct Standstill(BTreeMap<NodeId, Time>);
 

@@ -151,9 +151,15 @@ impl SbdProvider {
     pub async fn remove(&self, kernel: &Kernel, id: LuId) -> Result<(), LuError> {
         let unit = self.known(id).ok_or(LuError::Unknown)?;
         kernel.stmf().deregister_lu(&unit.lu).await;
-        self.lus.borrow_mut().remove(&id);
-        let access = LuAccess::Gone;
-        kernel.tell(KernelEvent::LuAccess { lu: id, access });
+        // Another removal may have been faster, and the LU be there again: that one stays.
+        let is_known = self
+            .known(id)
+            .is_some_and(|known| Rc::ptr_eq(&known, &unit));
+        if is_known {
+            self.lus.borrow_mut().remove(&id);
+            let access = LuAccess::Gone;
+            kernel.tell(KernelEvent::LuAccess { lu: id, access });
+        }
         Ok(())
     }
 

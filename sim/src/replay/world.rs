@@ -156,6 +156,7 @@ pub fn play(script: &Script, mode: Mode, settings: Settings) -> Result<Outcome, 
         stage: stage.clone(),
         next: Cell::new(0),
         stop: settings.stop,
+        stopped: Cell::new(false),
     };
     let found = match caught(|| player.run()) {
         // A scenario can end without having met a deadlock.
@@ -267,6 +268,8 @@ struct Player<'a> {
     stage: Rc<Stage>,
     next: Cell<usize>,
     stop: Option<Box<dyn Fn() -> bool>>,
+    /// It was ended by that.
+    stopped: Cell<bool>,
 }
 
 impl Player<'_> {
@@ -278,6 +281,7 @@ impl Player<'_> {
         let mut rest_until = None;
         loop {
             if self.stop.as_ref().is_some_and(|stop| stop()) {
+                self.stopped.set(true);
                 return None;
             }
             match self.script.inputs.get(self.next.get()) {
@@ -320,13 +324,12 @@ impl Player<'_> {
 
     /// Whether the run was played to its end, and has come to rest there.
     fn is_at_rest(&self) -> bool {
-        let stopped = self.stop.as_ref().is_some_and(|stop| stop());
         let ended = matches!(self.script.end, Some((_, false)));
         let is_step = |input: &Input| match &input.operation {
             Operation::Step { text } => text == invariants::COMING_TO_REST,
             _ => false,
         };
-        ended && !stopped && self.script.inputs.iter().any(is_step)
+        ended && !self.stopped.get() && self.script.inputs.iter().any(is_step)
     }
 
     /// The next input is due by the clock and only waited for everything to come to rest.

@@ -151,3 +151,48 @@ fn a_lu_that_goes_before_it_has_come_leaves_no_command_behind() {
     assert!(matches!(outcome, Outcome::Aborted), "{outcome:?}");
     assert!(lu.tasks.borrow().is_empty());
 }
+
+/// Two operators remove a LU, and the faster one adds it again before the other one's removal has
+/// the stmf lock: the new one stays, and answers.
+#[test]
+fn a_removal_that_comes_late_takes_no_newer_lu_away() {
+    let world = World::builder().build();
+    world
+        .disks()
+        .insert(LU, Disk::shared(MemoryStore::new(1 << 20, Fill::RECORDED)));
+    let host = world.initiator();
+    let outcome = world
+        .run(async move |world| {
+            let node = world.node(1);
+            node.add_port(PortConfig::default()).await.unwrap();
+            node.add_lu(LU, true).await.unwrap();
+            let path = node.login(&host, 0).await.unwrap();
+            // Who waits for the lock has it in the order in which it came: a removal, whoever holds
+            // it for a while, the other removal, the addition.
+            let (moment, while_held) = (Duration::from_millis(1), Duration::from_millis(100));
+            hold_stmf_lock(&world, while_held);
+            world.sleep(moment).await;
+            let operator = world.clone();
+            world.spawn("removes and adds", async move {
+                operator.node(1).remove_lu(LU).await.unwrap();
+                operator.node(1).add_lu(LU, true).await.unwrap();
+            });
+            world.sleep(moment).await;
+            hold_stmf_lock(&world, while_held);
+            world.sleep(moment).await;
+            let operator = world.clone();
+            world.spawn("removes", async move {
+                operator.node(1).remove_lu(LU).await.unwrap();
+            });
+            world.sleep(3 * while_held).await;
+            // It hears of what happened before first.
+            for _ in 0..3 {
+                path.command([0; 8], &cdb::test_unit_ready(), Transfer::None)
+                    .await;
+            }
+            let ready = cdb::test_unit_ready();
+            path.command([0; 8], &ready, Transfer::None).await.outcome
+        })
+        .unwrap();
+    assert!(outcome.is_good(), "{outcome:?}");
+}

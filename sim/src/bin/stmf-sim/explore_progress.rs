@@ -2,11 +2,11 @@
 //! What `stmf-sim explore` tells on standard error while it works. The report is made elsewhere.
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use stmf_sim::explore::report::{long, per_second, times};
-use stmf_sim::explore::{self, Summary};
+use stmf_sim::explore::{self, MOST_FAILURES, Summary};
 use stmf_sim::report::style::Progress;
 use stmf_sim::report::thousands;
 use stmf_sim::shrink::{self, Standing};
@@ -44,6 +44,7 @@ impl Watcher {
             shown: Mutex::new(SoFar {
                 line: Progress::new(told != Told::Nothing),
                 failures: 0,
+                more_told: false,
                 logged: Duration::ZERO,
             }),
         }
@@ -55,6 +56,8 @@ struct SoFar {
     line: Progress,
     /// How many failures.
     failures: usize,
+    /// It was said that there are more than are named.
+    more_told: bool,
     /// When the last line in a log was written, from the start.
     logged: Duration,
 }
@@ -72,7 +75,7 @@ impl explore::Watching for Watcher {
             let told = self.told != Told::Nothing;
             if told && self.in_log && real - shown.logged >= LOG_EVERY {
                 shown.logged = real;
-                eprintln!("{}", progress(summary, real));
+                tell(&progress(summary, real));
             }
             shown.line.show(|| in_columns(progress(summary, real)));
         }
@@ -87,11 +90,24 @@ impl SoFar {
             if let Some(finding) = failure.findings.first() {
                 let finding = finding.to_string();
                 let first = finding.lines().next().unwrap_or_default();
-                eprintln!("seed {} failed: {first}", failure.seed);
+                tell(&format!("seed {} failed: {first}", failure.seed));
             }
         }
         self.failures = summary.failures.len();
+        if summary.failed > MOST_FAILURES as u64 && !self.more_told {
+            self.more_told = true;
+            self.line.clear();
+            tell(&format!(
+                "more than {MOST_FAILURES} seeds failed: only counted from here"
+            ));
+        }
     }
+}
+
+/// A line on standard error. Nobody may be there to read it: the search goes on all the same, for
+/// its report is what counts.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn progress(summary: &Summary, real: Duration) -> String {

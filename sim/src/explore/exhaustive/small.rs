@@ -94,6 +94,17 @@ impl Small {
     }
 }
 
+/// A network in which everything travels for exactly one tick.
+pub(super) fn in_ticks() -> NetworkConfig {
+    NetworkConfig {
+        latency: TICK,
+        jitter: Duration::ZERO,
+        bytes_per_second: None,
+        cut: Ratio::NEVER,
+        ..NetworkConfig::default()
+    }
+}
+
 /// One LU, active on node 0; a port on each node; travels of exactly one tick.
 fn pair(name: &'static str, hosts: u8) -> Scenario {
     let kernel = KernelConfig {
@@ -106,13 +117,7 @@ fn pair(name: &'static str, hosts: u8) -> Scenario {
         name,
         kernels: [kernel.clone(), kernel],
         relays: [StandardRelay::NAME.into(), StandardRelay::NAME.into()],
-        network: NetworkConfig {
-            latency: TICK,
-            jitter: Duration::ZERO,
-            bytes_per_second: None,
-            cut: Ratio::NEVER,
-            ..NetworkConfig::default()
-        },
+        network: in_ticks(),
         ports: [vec![131_072], vec![131_072]],
         units: vec![Unit {
             blocks: 64,

@@ -3,6 +3,7 @@
 use super::super::testing::*;
 use super::*;
 use crate::world::trace::LuAccess;
+use stmf_proxy::relay;
 use stmf_proxy::trace::ConnectionEnd;
 
 /// Two nodes whose link has stood for long; port wwn.21 of node 0 is known to node 1, and initiator
@@ -120,8 +121,12 @@ fn a_relay_that_stops_may_refuse_and_another_may_not() {
     for stops in [true, false] {
         let mut bench = bench();
         if stops {
-            let line = "info: stopping: stopped as told; 1 post in progress";
-            bench.event(0, Event::RelayLog(line));
+            // As the relay says it.
+            let stopping = relay::Event::Stopping {
+                cause: relay::StopCause::Asked,
+                posts_in_flight: 1,
+            };
+            bench.event(0, Event::RelayLog(&format!("info: {stopping}")));
         }
         begin(&mut bench, 1, 7);
         bench.send(0, &command(2, 7, "wwn.21", 9), SHUT_DOWN);
