@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 
+# Arguments reach commands as they were given, quotes and brackets included.
+set positional-arguments
+
 # List what can be done
 default:
     @just --list
@@ -10,11 +13,11 @@ build:
 
 # Two nodes whose kernels talk through the door (arguments go to the demonstration)
 demo *args:
-    cargo run --release -p stmf-sim -- demo {{ args }}
+    cargo run --release -p stmf-sim -- demo "$@"
 
 # All tests
 test *args:
-    cargo test --workspace {{ args }}
+    cargo test --workspace "$@"
 
 # Formatting, lints and documentation, as they must be before a change lands
 lint:
@@ -38,7 +41,7 @@ test-long cases="20000":
 
 # Compile and lint the library and its tests for illumos, from another system
 check-illumos *args:
-    scripts/check-illumos.sh {{ args }}
+    scripts/check-illumos.sh "$@"
 
 # Record and shrink the traces of the field failures anew, and write the pages about them
 field-fixtures:
@@ -46,7 +49,7 @@ field-fixtures:
 
 # Every order of the small scenarios, with no bound that is reached
 exhaustive *args:
-    cargo run --release -p stmf-sim -- explore --exhaustive --depth 1000 {{ args }}
+    cargo run --release -p stmf-sim -- explore --exhaustive --depth 1000 "$@"
 
 # Look for every failure of the field by exploration, and print how many seeds each takes
 canaries:
@@ -54,7 +57,7 @@ canaries:
 
 # Fuzz a target for some seconds: nvlist, message, trace, frame, demo_link, relay, kernel_posts
 fuzz target seconds="60" *options:
-    scripts/fuzz.sh {{ target }} {{ seconds }} {{ options }}
+    scripts/fuzz.sh "$@"
 
 # Write what fuzzing begins with into fuzz/seeds, and check it
 fuzz-seeds:
@@ -62,7 +65,7 @@ fuzz-seeds:
 
 # Mutation tests of a part: codec, relay, pppt, all (cargo install cargo-mutants --locked)
 mutants part="all" *options:
-    scripts/mutants.sh {{ part }} {{ options }}
+    scripts/mutants.sh "$@"
 
 # Everything that must hold before a change lands
 ci:
